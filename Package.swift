@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target: Swift 6 language mode (the tools version's default), imports that say what they are for, and
+/// existentials that are spelled out.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "martlet",
+    products: [
+        .executable(name: "martlet", targets: ["MartletCLI"]),
+        .library(name: "Martlet", targets: ["Martlet"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // Level 0
+        .target(name: "CKernels"),
+        .target(name: "MartletGraph", swiftSettings: settings),
+        .target(name: "MartletCheckpoints", swiftSettings: settings),
+        .target(name: "MartletJinja", swiftSettings: settings),
+        // Level 1
+        .target(name: "MartletCPU", dependencies: ["MartletGraph", "CKernels"], swiftSettings: settings),
+        .target(name: "MartletTokenizers", dependencies: ["MartletJinja"], swiftSettings: settings),
+        // Level 2
+        .target(name: "MartletModels", dependencies: ["MartletGraph", "MartletCheckpoints"], swiftSettings: settings),
+        // Level 3
+        .target(
+            name: "Martlet",
+            dependencies: [
+                "MartletGraph", "MartletCheckpoints", "MartletJinja", "MartletCPU", "MartletTokenizers",
+                "MartletModels", log,
+            ],
+            swiftSettings: settings),
+        // Level 4
+        .executableTarget(
+            name: "MartletCLI",
+            dependencies: ["Martlet", log, .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: settings),
+        // Tests
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "MartletGraphTests", dependencies: ["MartletGraph"], swiftSettings: settings),
+        .testTarget(
+            name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "TestSupport"],
+            resources: [.copy("Fixtures")], swiftSettings: settings),
+        .testTarget(
+            name: "MartletJinjaTests", dependencies: ["MartletJinja", "TestSupport"],
+            resources: [.copy("Fixtures")], swiftSettings: settings),
+        .testTarget(
+            name: "MartletTokenizersTests", dependencies: ["MartletTokenizers", "MartletCheckpoints", "TestSupport"],
+            resources: [.copy("Fixtures")], swiftSettings: settings),
+        .testTarget(
+            name: "MartletCPUTests", dependencies: ["MartletCPU", "MartletGraph", "CKernels", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MartletModelsTests",
+            dependencies: ["MartletModels", "MartletCheckpoints", "MartletGraph", "MartletCPU", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MartletTests", dependencies: ["Martlet", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "MartletCLITests", dependencies: ["TestSupport", "MartletCLI"], swiftSettings: settings),
+    ],
+    cLanguageStandard: .c17
+)
