@@ -144,6 +144,23 @@ typedef struct ck_kernels {
 // the name is unknown. `name` NULL means the best.
 const ck_kernels *ck_select(const char *name);
 
+// Swift sees an array of functions as a tuple; these index it.
+static inline void ck_run_linear(const ck_kernels *kernels, ck_layout layout, const ck_linear *job,
+                                 int64_t panel_begin, int64_t panel_end) {
+    kernels->linear[layout](job, panel_begin, panel_end);
+}
+static inline void ck_run_kv_store(const ck_kernels *kernels, ck_kv_type type, const float *key, const float *value,
+                                   int64_t head_dim, void *page, int64_t slot) {
+    kernels->kv_store[type](key, value, head_dim, page, slot);
+}
+static inline void ck_run_kv_copy(const ck_kernels *kernels, ck_kv_type type, const void *source, int64_t from,
+                                  void *destination, int64_t to, int64_t head_dim) {
+    kernels->kv_copy[type](source, from, destination, to, head_dim);
+}
+static inline void ck_run_attention(const ck_kernels *kernels, ck_kv_type type, const ck_attention *job) {
+    kernels->attention[type](job);
+}
+
 // MARK: - Packing (portable, at load time)
 
 // Activation format that a layout's kernel reads.
