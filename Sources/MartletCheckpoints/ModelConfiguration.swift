@@ -61,5 +61,43 @@ public struct ModelConfiguration: Sendable, Equatable {
         public var topP: Double?
         public var minP: Double?
         public var repetitionPenalty: Double?
+
+        public init(
+            temperature: Double? = nil, topK: Int? = nil, topP: Double? = nil, minP: Double? = nil,
+            repetitionPenalty: Double? = nil
+        ) {
+            self.temperature = temperature
+            self.topK = topK
+            self.topP = topP
+            self.minP = minP
+            self.repetitionPenalty = repetitionPenalty
+        }
+    }
+}
+
+extension ModelConfiguration {
+    /// A dense model from its sizes alone: for other formats' readers and for tests. Nothing is checked.
+    package init(
+        architecture: String, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int, kvHeadCount: Int,
+        headDim: Int, vocabularySize: Int, maxPositionEmbeddings: Int, rmsNormEpsilon: Double, rope: RopeConfiguration,
+        tieWordEmbeddings: Bool
+    ) {
+        self.architecture = architecture
+        self.hiddenSize = hiddenSize
+        self.intermediateSize = intermediateSize
+        self.layerCount = layerCount
+        self.headCount = headCount
+        self.kvHeadCount = kvHeadCount
+        self.headDim = headDim
+        self.vocabularySize = vocabularySize
+        self.maxPositionEmbeddings = maxPositionEmbeddings
+        self.rmsNormEpsilon = rmsNormEpsilon
+        self.rope = rope
+        self.tieWordEmbeddings = tieWordEmbeddings
+        attentionInputBias = false
+        attentionOutputBias = false
+        queryKeyNorm = false
+        eosTokenIDs = []
+        generationDefaults = GenerationDefaults()
     }
 }

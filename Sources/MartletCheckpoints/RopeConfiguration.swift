@@ -10,6 +10,15 @@ public struct RopeConfiguration: Sendable, Equatable {
     /// of `Scaling.llama3`.
     public var frequencyFactorsTensor: String?
 
+    package init(
+        theta: Double, dimensionCount: Int, scaling: Scaling = .none, frequencyFactorsTensor: String? = nil
+    ) {
+        self.theta = theta
+        self.dimensionCount = dimensionCount
+        self.scaling = scaling
+        self.frequencyFactorsTensor = frequencyFactorsTensor
+    }
+
     public enum Scaling: Sendable, Equatable {
         case none
         /// Positions are divided by `factor` (arXiv:2306.15595).
