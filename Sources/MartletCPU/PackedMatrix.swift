@@ -70,8 +70,13 @@ final class PackedMatrix {
 package struct LayoutPolicy: Sendable {
     /// Every weight becomes float32 and no activation is rounded (`--compute f32`): the arithmetic of the references.
     package var exactFloat32: Bool
+    /// Inputs of integer kernels get 15 bits instead of 8.
+    package var preciseActivations: Bool
 
-    package init(exactFloat32: Bool = false) { self.exactFloat32 = exactFloat32 }
+    package init(exactFloat32: Bool = false, preciseActivations: Bool = true) {
+        self.exactFloat32 = exactFloat32
+        self.preciseActivations = preciseActivations
+    }
 
     func layout(_ source: any WeightSource, name: String) throws(CPUBackendError) -> ck_layout {
         if exactFloat32 { return CK_F32 }
@@ -117,7 +122,7 @@ package struct LayoutPolicy: Sendable {
         var formats = Set<ActivationFormat>()
         for part in weight.parts {
             switch ck_layout_activation(try layout(part, name: weight.name)) {
-            case CK_ACT_Q8: formats.insert(.q8)
+            case CK_ACT_Q8: formats.insert(preciseActivations ? .q16 : .q8)
             case CK_ACT_BF16: formats.insert(.bf16)
             default: formats.insert(.f32)
             }

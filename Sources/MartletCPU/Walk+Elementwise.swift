@@ -38,6 +38,8 @@ extension Walk {
         switch out.format {
         case .q8:
             kernels.pointee.quantize_q8(values, width, paddedWidth, place, Int64(inTile), Int64(row &- first))
+        case .q16:
+            kernels.pointee.quantize_q16(values, width, paddedWidth, place, Int64(inTile), Int64(row &- first))
         case .bf16:
             kernels.pointee.convert_bf16(values, width, paddedWidth, place, Int64(inTile), Int64(row &- first))
         case .f32:

@@ -32,7 +32,8 @@ extension Walk {
             bias: matrix.bias.map { UnsafePointer($0 + segment.firstRow) },
             output: out.floats + segment.firstRow, columns: Int64(segment.columns), rows: Int64(segment.rows),
             tokens: Int64(rowCount), output_stride: Int64(out.stride), accumulate: residual == nil ? 0 : 1)
-        ck_run_linear(kernels, segment.layout, &job, Int64(panels.lowerBound), Int64(panels.upperBound))
+        ck_run_linear(
+            kernels, segment.layout, x.format.kernelFormat, &job, Int64(panels.lowerBound), Int64(panels.upperBound))
     }
 
     /// The residual's columns of some panels, where the planner could not let the product work in place.
@@ -71,7 +72,8 @@ extension Walk {
                         output: gateUp - firstPanel &* panelRows, columns: Int64(segment.columns),
                         rows: Int64(segment.rows), tokens: Int64(blockTokens), output_stride: Int64(gateUpStride),
                         accumulate: 0)
-                    ck_run_linear(kernels, segment.layout, &job, Int64(firstPanel), Int64(lastPanel))
+                    ck_run_linear(
+                        kernels, segment.layout, x.format.kernelFormat, &job, Int64(firstPanel), Int64(lastPanel))
                     for token in 0..<blockTokens {
                         let pair = gateUp + token &* gateUpStride
                         let target = out.format == .f32 ? out.row(block &+ token) + columns.lowerBound : product
@@ -84,6 +86,18 @@ extension Walk {
                     }
                 }
             }
+        }
+    }
+}
+
+extension ActivationFormat {
+    /// The kernels' name of the format.
+    var kernelFormat: ck_activation {
+        switch self {
+        case .f32: CK_ACT_F32
+        case .q8: CK_ACT_Q8
+        case .q16: CK_ACT_Q16
+        case .bf16: CK_ACT_BF16
         }
     }
 }

@@ -51,7 +51,8 @@ package struct Checkpoint: Sendable {
         return tensor
     }
 
-    private var path: String {
+    /// The file that errors name.
+    package var path: String {
         switch source {
         case .gguf(let gguf): gguf.file.path
         }

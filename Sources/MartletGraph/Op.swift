@@ -7,7 +7,7 @@ package enum Op: Sendable {
     /// () → rows of the table, by token id.
     case embed(LinearWeight)
     /// x → x / rms(x) · weight, over each run of `weight.count` columns (a whole row, or each head).
-    case rmsNorm(RMSNorm)
+    case rmsNorm(RMSNormParameters)
     /// x → x Wᵀ.
     case linear(LinearWeight)
     /// x → x + bias.
@@ -25,7 +25,7 @@ package enum Op: Sendable {
     /// k, v → a zero-width value that stands for "written": each token's row goes to its place in the KV pool.
     case storeKV(KVLayer)
     /// q, written → softmax(q Kᵀ · scale) V over each token's context.
-    case attention(Attention)
+    case attention(AttentionParameters)
     /// tokens → the sampled ones.
     case rows
 
@@ -40,12 +40,12 @@ package enum Op: Sendable {
     /// x → silu(x Wgᵀ) · x Wuᵀ, gate and up interleaved in one weight: neither is ever stored.
     case linearSwiGLU(LinearWeight)
     /// h, x → h + x, and its norm.
-    case skipRMSNorm(RMSNorm)
+    case skipRMSNorm(RMSNormParameters)
     /// q, k, v → q rotated in place, "written": k is rotated on its way into the KV pool.
     case ropeStoreKV(RotaryEmbedding, KVLayer)
 }
 
-package struct RMSNorm: Sendable {
+package struct RMSNormParameters: Sendable {
     package var weight: Vector
     package var epsilon: Float
 
@@ -69,7 +69,7 @@ package struct KVLayer: Sendable, Hashable {
 }
 
 /// Grouped-query attention (Ainslie et al. 2023) over the KV pool: query head h reads KV head h / (heads / kvHeads).
-package struct Attention: Sendable, Hashable {
+package struct AttentionParameters: Sendable, Hashable {
     package var kv: KVLayer
     package var heads: Int
     /// Of the scores; 1/√headDim as a rule.

@@ -21,8 +21,10 @@ package struct Shape: Sendable, Hashable {
 package enum ActivationFormat: String, Sendable, Hashable {
     /// Row-major float32.
     case f32
-    /// Groups of 32 int8 codes with a float scale, in tiles of 8 tokens: input of the integer kernels.
+    /// Groups of 32 int8 codes with a float scale, in tiles of 8 tokens: input of the fast integer kernels.
     case q8
+    /// The same with 15-bit codes, kept as a high and a low int8: input of the accurate integer kernels.
+    case q16
     /// bfloat16 in tiles of 8 tokens.
     case bf16
 
@@ -30,7 +32,7 @@ package enum ActivationFormat: String, Sendable, Hashable {
     package func paddedColumns(_ columns: Int) -> Int {
         switch self {
         case .f32: columns
-        case .q8: (columns + 63) / 64 * 64
+        case .q8, .q16: (columns + 63) / 64 * 64
         case .bf16: (columns + 31) / 32 * 32
         }
     }
@@ -40,6 +42,7 @@ package enum ActivationFormat: String, Sendable, Hashable {
         switch self {
         case .f32: columns * 4
         case .q8: paddedColumns(columns) / 32 * 48
+        case .q16: paddedColumns(columns) / 32 * 80
         case .bf16: paddedColumns(columns) * 2
         }
     }

@@ -16,7 +16,7 @@ package struct Tensor {
         return record(.linear(weight), shape: Shape(shape.rows, weight.rows))
     }
 
-    package func rmsNorm(_ norm: RMSNorm) -> Tensor {
+    package func rmsNorm(_ norm: RMSNormParameters) -> Tensor {
         precondition(shape.width % norm.weight.values.count == 0)
         return record(.rmsNorm(norm))
     }
@@ -40,7 +40,7 @@ package struct Tensor {
     }
 
     /// Writes the keys and values of this step's tokens (`self` are the keys) and attends over each token's context.
-    package static func attention(q: Tensor, k: Tensor, v: Tensor, _ attention: Attention) -> Tensor {
+    package static func attention(q: Tensor, k: Tensor, v: Tensor, _ attention: AttentionParameters) -> Tensor {
         let width = attention.kv.kvHeads * attention.kv.headDim
         precondition(k.shape.width == width && v.shape.width == width)
         precondition(q.shape.width == attention.heads * attention.kv.headDim)
