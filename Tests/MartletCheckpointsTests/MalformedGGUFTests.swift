@@ -26,7 +26,8 @@ struct MalformedFile: Sendable, CustomTestStringConvertible {
             #expect(error?.description.contains(file.message) == true, "\(String(describing: error))")
             #expect(error?.file == "bad.gguf")
         }
-        #expect(time < .seconds(1))
+        // Microseconds; the room is for a busy machine. What a hostile count could cost is minutes.
+        #expect(time < .seconds(5))
     }
 
     @Test func `a file cut at any byte is an error`() throws {
