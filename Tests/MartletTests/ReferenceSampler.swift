@@ -14,7 +14,7 @@ struct ReferenceSampler {
         if generated.count < parameters.minTokens {
             for token in stopTokens { result[Int(token)] = -.infinity }
         }
-        for token in result.indices {
+        for token in Set(prompt + generated).map({ Int($0) }) {
             let times = generated.count { $0 == Int32(token) }
             if times > 0 || prompt.contains(Int32(token)) {
                 let penalty = Double(parameters.repetitionPenalty)

@@ -33,7 +33,7 @@ import Testing
     func greedyTakesTheFirstOfTheLargest(count: Int) throws {
         var reference = ReferenceSampler()
         reference.parameters.temperature = 0
-        for seed in 0..<20 as Range<UInt64> {
+        for seed in 0..<3 as Range<UInt64> {
             var logits = Self.logits(count, seed: seed)
             let peak = logits.max() ?? 0
             var generator = TestGenerator(seed: seed)
@@ -81,7 +81,7 @@ import Testing
         ),
     ]
 
-    /// Draws 40 000 tokens and compares their frequencies with the reference's probabilities.
+    /// Draws 10 000 tokens and compares their frequencies with the reference's probabilities.
     ///
     /// No token outside the reference's set is ever drawn, and the frequencies pass a chi-squared test at five standard
     /// deviations of that statistic (the draws are the same in every run: this can't fail by chance).
@@ -91,7 +91,7 @@ import Testing
         // 200 logits: 3 whole blocks and a tail.
         let logits = Self.logits(200, seed: 42, spread: 2)
         let expected = reference.probabilities(logits)
-        let draws = 40_000
+        let draws = 10_000
         let sampler = Sampler(vocabularySize: logits.count)
         let state = Self.state(reference, seed: 99)
         var counts = Array(repeating: 0, count: logits.count)
@@ -124,18 +124,23 @@ import Testing
     /// On real vocabulary sizes: the drawn token is the one at which the reference's cumulative probability, in the order
     /// of ids, exceeds the uniform number of that position. The single-precision weights (2e-7) may move that border, so
     /// the number has to lie within 1e-5 of the token's interval.
-    @Test(arguments: cases.indices, [1, 64, 1000, 49_152])
+    @Test(arguments: cases.indices, [1, 64, 1000, 20_000])
     func drawsAreTheInverseOfTheCumulativeDistribution(index: Int, count: Int) throws {
         var reference = ReferenceSampler()
         Self.cases[index].1(&reference)
         guard count >= 200 || (reference.prompt.isEmpty && reference.stopTokens.isEmpty) else { return }
         let logits = Self.logits(count, seed: 7, spread: 3)
         let expected = reference.probabilities(logits)
+        var below = [0.0]
+        for probability in expected { below.append(below[below.count - 1] + probability) }
+        let sampler = Sampler(vocabularySize: count)
+        let state = Self.state(reference, seed: 5)
         for position in 0..<20 {
             let uniform = Philox.uniform(seed: 5, position: UInt64(position))
-            let token = Int(try Self.sample(logits, reference, seed: 5, position: position).token)
-            let below = expected[..<token].reduce(0, +)
-            #expect(uniform > below - 1e-5 && uniform < below + expected[token] + 1e-5)
+            let token = try logits.withUnsafeBufferPointer {
+                Int(try sampler.sample($0, state, position: position).token)
+            }
+            #expect(uniform > below[token] - 1e-5 && uniform < below[token + 1] + 1e-5)
             #expect(expected[token] > 0)
         }
     }
@@ -151,7 +156,7 @@ import Testing
         reference.parameters.topP = 0.5
         let flat = Array(repeating: Float(0), count: 300)
         drawn = []
-        for position in 0..<3000 { drawn.insert(try Self.sample(flat, reference, position: position).token) }
+        for position in 0..<2000 { drawn.insert(try Self.sample(flat, reference, position: position).token) }
         #expect(drawn == Set(0..<150))
     }
 
