@@ -1,1 +1,207 @@
+// The arithmetic of the CPU backend: one table of plain functions per instruction set.
+//
+// No vector type crosses this border (passing one by value between C and Swift is silently wrong), and no function here
+// checks its arguments: shapes, bounds and alignment are the caller's (MartletCPU). Every pointer to packed data is
+// 64-byte aligned.
+//
+// Batch invariance (docs/ARCHITECTURE.md): an output's arithmetic must not depend on how many tokens, queries or rows
+// share a call, nor on how the work was split. So a SIMD lane owns an output, walks K (or the context) in one fixed
+// order with explicit multiply-adds, and the one-token and many-token forms of a kernel perform the same operations.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: - Layouts
+
+enum {
+    CK_PANEL = 16,       // weight rows interleaved in a panel: one 32-bit lane owns one row
+    CK_TILE = 8,         // tokens in an activation tile (the last tile of a batch may hold fewer)
+    CK_GROUP = 32,       // K values that share an activation scale
+    CK_Q8_BLOCK = 48,    // bytes per token and group of a q8 activation tile
+    CK_Q16_BLOCK = 80,   // the same of a q16 tile
+    CK_PAGE = 64,        // KV rows in a page, the unit that attention kernels read
+    CK_CHUNK_PAGES = 8,  // pages in a split-KV chunk: partial results are cut at multiples of 512 positions
+};
+
+// How a weight matrix [rows, columns] lies in memory: panels of 16 rows, one after the other; the last one is padded
+// with zero rows. Columns are padded to a multiple of 64 (quantized), 32 (bf16) or 1 (f16, f32).
+//
+// Quantized panels are a sequence of *pairs*, each two groups of 32 columns:
+//   scales   f16 [2][16]       (q8s16: [4][16], one scale per 16 columns)
+//   offsets  f16 [2][16]       (only q4a and q8a)
+//   codes    4-bit: u8 [2][4][16][4]: byte i of lane r in vector j holds column 4j+i (low nibble) and 16+4j+i (high)
+//            8-bit: u8 [2][8][16][4]: byte i of lane r in vector j holds column 4j+i
+// value = scale * (code - 8)         q4s
+//         scale * code + offset      q4a, q8a
+//         scale * (code - 128)       q8s, q8s16
+// bf16 panels are u16 [columns/2][16][2]; f16 and f32 panels are [columns][16].
+typedef enum ck_layout {
+    CK_Q4S,
+    CK_Q4A,
+    CK_Q8S,
+    CK_Q8S16,
+    CK_Q8A,
+    CK_BF16,
+    CK_F16,
+    CK_F32,
+    CK_LAYOUT_COUNT
+} ck_layout;
+
+// What a linear kernel reads as activations for `tokens` tokens and `columns` padded columns:
+//   q8    (q4s … q8a) tiles of 8 tokens, one after the other; the last holds m = tokens % 8 if that is not 0. A tile of
+//         m tokens is columns/32 blocks, each
+//             i8  codes[m][32]          symmetric, round to nearest even, scale = absmax / 127
+//             f32 scale[m]
+//             i32 zero_low[m]           -8 * sum(codes[0..<16])
+//             i32 zero_high[m]          -8 * sum(codes[16..<32])
+//             f32 scaled_sum[m]         scale * sum(codes)
+//         so a tile of m tokens takes m * columns/32 * 48 bytes. Padded columns are zero.
+//   q16   (q4s … q8a, the accurate kernels) the same tiles with 15-bit codes in two parts; a block is
+//             i8  high[m][32], low[m][32]   code = 128 * high + low, low in [-64, 63], scale = absmax / 16319
+//             f32 scale[m], i32 zero_low[m], i32 zero_high[m], f32 scaled_sum[m]   as above, of the whole codes
+//   bf16  (bf16) the same tiles; a tile of m tokens is u16 [columns/2][m][2].
+//   f32   (f16, f32) row-major float [tokens][columns].
+// With 8 bits per group SmolLM2 keeps 96 % of its greedy choices, with 15 bits 99.9 %: small models need the latter.
+typedef enum ck_activation { CK_ACT_Q8, CK_ACT_Q16, CK_ACT_BF16, CK_ACT_F32 } ck_activation;
+
+// A matrix product: output[t][r] = sum over k of activation[t][k] * weight[r][k] (+ bias[r]) (+ output[t][r]).
+typedef struct ck_linear {
+    const void *weights;      // panel 0
+    const void *activations;  // token 0
+    const float *bias;        // [rows], or NULL
+    float *output;            // [tokens][output_stride]
+    int64_t columns;          // padded
+    int64_t rows;             // valid rows; those beyond are not written
+    int64_t tokens;
+    int64_t output_stride;  // in floats
+    int64_t accumulate;     // not 0: add to what output holds (the residual stream)
+} ck_linear;
+
+// The KV cache of one (layer, KV head): pages of 64 rows. A page is
+//   K  [4][head_dim][16]      16 positions across lanes
+//   V  [64][v_stride]         v_stride = head_dim rounded up to 16
+// in elements of the cache's type, so a page is one sequential stream of (4*16*head_dim + 64*v_stride) elements.
+typedef enum ck_kv_type { CK_KV_F16, CK_KV_F32, CK_KV_TYPE_COUNT } ck_kv_type;
+
+// Attention of a block of query tokens, all heads of one KV head, over one chunk of their context.
+//
+// Query (t, g) stands at position first_query + t and sees the positions p of the chunk with p <= first_query + t and,
+// if window > 0, p > first_query + t - window. A query that sees nothing of the chunk gets maximum -inf, sum 0, zeros.
+typedef struct ck_attention {
+    const float *queries;      // query (t, g) at queries + t * query_stride + g * head_dim
+    int64_t query_stride;      // floats
+    int64_t query_tokens;
+    int64_t group;             // query heads per KV head
+    int64_t head_dim;          // any multiple of 2
+    int64_t first_query;       // position of query token 0
+    const void *const *pages;  // page i holds the positions first_position + 64 i …
+    int64_t page_count;
+    int64_t first_position;  // a multiple of 64
+    int64_t window;          // 0: none
+    float scale;             // of the scores
+    // Written: for query (t, g) at partials + (t * group + g) * (16 + v_stride):
+    //   [0] maximum of the scaled scores, [1] sum of exp(score - maximum), [16…] sum of exp(score - maximum) * V
+    float *partials;
+} ck_attention;
+
+// MARK: - The table
+
+typedef struct ck_kernels {
+    const char *name;  // "avx512", "avx2", "portable"
+
+    // Panels panel_begin ..< panel_end of the product.
+    void (*linear[CK_LAYOUT_COUNT])(const ck_linear *job, int64_t panel_begin, int64_t panel_end);
+
+    // The same for q16 activations; quantized layouts only.
+    void (*linear_q16[CK_LAYOUT_COUNT])(const ck_linear *job, int64_t panel_begin, int64_t panel_end);
+
+    // One row of activations into its place `index` in a tile of `tile_tokens`; columns is the row's true width, the
+    // rest up to padded_columns is written as zero.
+    void (*quantize_q8)(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
+                        int64_t index);
+    void (*quantize_q16)(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
+                         int64_t index);
+    void (*convert_bf16)(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
+                         int64_t index);
+
+    // out = row / sqrt(mean(row^2) + epsilon) * weight. In place is allowed.
+    void (*rms_norm)(const float *row, const float *weight, float epsilon, int64_t columns, float *out);
+    // Rotate pairs (i, i + rotary/2) of each head by the angle i: x' = x cos - y sin, y' = y cos + x sin.
+    // cos and sin are [rotary/2]; head dims beyond `rotary` stay.
+    void (*rope)(float *heads, int64_t head_count, int64_t head_dim, int64_t rotary, const float *cos,
+                 const float *sin);
+    void (*add)(const float *a, const float *b, int64_t count, float *out);
+    void (*multiply)(const float *a, const float *b, int64_t count, float *out);
+    void (*silu)(const float *x, int64_t count, float *out);
+    // out = silu(gate) * up, the same arithmetic as `silu` then `multiply`.
+    void (*silu_multiply)(const float *gate, const float *up, int64_t count, float *out);
+
+    // One row (the K and V vectors of one position and KV head) into slot 0 ..< 64 of a page.
+    void (*kv_store[CK_KV_TYPE_COUNT])(const float *key, const float *value, int64_t head_dim, void *page, int64_t slot);
+    // Slot `from` of one page copied into slot `to` of another (gathering scattered rows into a kernel-ready page).
+    void (*kv_copy[CK_KV_TYPE_COUNT])(const void *source, int64_t from, void *destination, int64_t to,
+                                      int64_t head_dim);
+    void (*attention[CK_KV_TYPE_COUNT])(const ck_attention *job);
+    // Folds one chunk's partial result into a running one of the same shape ([16 + v_stride]); chunks come in order.
+    //   M = max(m, m'), sum = sum e^(m-M) + sum' e^(m'-M), the same for the vector. A state with maximum -inf is empty:
+    //   merging into it copies the partial.
+    void (*attention_merge)(float *state, const float *partial, int64_t v_stride);
+    // out[0 ..< head_dim] = vector / sum (zeros if the sum is 0).
+    void (*attention_finish)(const float *state, int64_t head_dim, float *out);
+} ck_kernels;
+
+// The best table that this CPU can run, or the named one ("avx512", "avx2", "portable"); NULL if the CPU can't run it or
+// the name is unknown. `name` NULL means the best.
+const ck_kernels *ck_select(const char *name);
+
+// Swift sees an array of functions as a tuple; these index it.
+static inline void ck_run_linear(const ck_kernels *kernels, ck_layout layout, ck_activation activation,
+                                 const ck_linear *job, int64_t panel_begin, int64_t panel_end) {
+    if (activation == CK_ACT_Q16)
+        kernels->linear_q16[layout](job, panel_begin, panel_end);
+    else
+        kernels->linear[layout](job, panel_begin, panel_end);
+}
+static inline void ck_run_kv_store(const ck_kernels *kernels, ck_kv_type type, const float *key, const float *value,
+                                   int64_t head_dim, void *page, int64_t slot) {
+    kernels->kv_store[type](key, value, head_dim, page, slot);
+}
+static inline void ck_run_kv_copy(const ck_kernels *kernels, ck_kv_type type, const void *source, int64_t from,
+                                  void *destination, int64_t to, int64_t head_dim) {
+    kernels->kv_copy[type](source, from, destination, to, head_dim);
+}
+static inline void ck_run_attention(const ck_kernels *kernels, ck_kv_type type, const ck_attention *job) {
+    kernels->attention[type](job);
+}
+
+// MARK: - Packing (portable, at load time)
+
+// Activation format that a layout's kernel reads (`linear`; for `linear_q16` it is q16).
+ck_activation ck_layout_activation(ck_layout layout);
+// Columns as the layout pads them; bytes of one panel; bytes of the activations of `tokens` tokens.
+int64_t ck_padded_columns(ck_layout layout, int64_t columns);
+int64_t ck_panel_bytes(ck_layout layout, int64_t columns);
+int64_t ck_activation_bytes(ck_activation format, int64_t padded_columns, int64_t tokens);
+
+// One panel from up to 16 rows of affine codes. codes [16][columns], scales and offsets [16][columns/group_size] as f32
+// with value = scale * code + offset; rows beyond `rows` are padded. For the symmetric layouts `zero_point` is the code
+// that means 0 and the codes are shifted to the layout's own (8 or 128); `offsets` may be NULL then.
+void ck_pack_affine(ck_layout layout, const uint8_t *codes, const float *scales, const float *offsets, int64_t rows,
+                    int64_t columns, int32_t zero_point, void *panel);
+// One panel from up to 16 rows of f32 values [16][columns] (bf16, f16: rounded to nearest even; f32).
+void ck_pack_float(ck_layout layout, const float *values, int64_t rows, int64_t columns, void *panel);
+// One row of a packed matrix as f32 (embedding lookup). `panels` is panel 0.
+void ck_unpack_row(ck_layout layout, const void *panels, int64_t row, int64_t columns, float *out);
+
+// MARK: - Threads
+
+static inline void ck_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+// Sleeps while *address == expected (may wake early); wakes up to `count` sleepers.
+void ck_futex_wait(const void *address, uint32_t expected);
+void ck_futex_wake(const void *address, int32_t count);

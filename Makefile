@@ -1,0 +1,33 @@
+# Two commands do everything on a bare Debian machine with the Swift toolchain:
+#   make run     fetch the default model, build, and stream an answer
+#   make test    fetch the default model, build, and run all tests
+
+MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
+PROMPT ?= Why is the sky blue?
+# Imports only point down (docs/ARCHITECTURE.md); the build enforces it.
+SWIFT_FLAGS := --explicit-target-dependency-import-check error
+
+.PHONY: run test build model format lint clean
+
+run: model build
+	.build/release/martlet run $(MODEL) "$(PROMPT)"
+
+build:
+	swift build -c release $(SWIFT_FLAGS) --product martlet
+
+# Numbers are crunched in tests, so they run optimized: in debug builds the C kernels are 60 times slower.
+test: model
+	swift test -c release $(SWIFT_FLAGS) -Xswiftc -enable-testing
+
+model: $(MODEL)
+$(MODEL):
+	scripts/fetch-model.sh $(MODEL)
+
+format:
+	swift format -i -r Package.swift Sources Tests
+
+lint:
+	swift format lint --strict -r Package.swift Sources Tests
+
+clean:
+	swift package clean

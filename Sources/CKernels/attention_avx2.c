@@ -1,0 +1,15 @@
+// Attention and its KV cache with AVX2.
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "tables.h"
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#include "vector_avx2.h"
+
+#include "attention_kernel.h"
+
+void ck_fill_attention_avx2(ck_kernels *table) { fill_attention(table); }
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,15 @@
+// Attention and its KV cache with AVX-512.
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "tables.h"
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), apply_to = function)
+#include "vector_avx512.h"
+
+#include "attention_kernel.h"
+
+void ck_fill_attention_avx512(ck_kernels *table) { fill_attention(table); }
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,15 @@
+// Norms, rotary embedding and activations with AVX2.
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "tables.h"
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#include "vector_avx2.h"
+
+#include "elementwise_kernel.h"
+
+void ck_fill_elementwise_avx2(ck_kernels *table) { fill_elementwise(table); }
+#pragma clang attribute pop
+#endif

@@ -1,0 +1,99 @@
+// Norms, rotary embedding and activations, written once over the vector layer of an instruction set.
+//
+// The elements left over after the last whole vector are loaded into a vector too, so an element's value never depends
+// on where in the row it stands.
+#pragma once
+#include "vector_math.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+typedef vector unary_operation(vector);
+typedef vector binary_operation(vector, vector);
+
+CK_TEMPLATE void map_unary(unary_operation *operation, const float *x, int64_t count, float *out) {
+    int64_t i = 0;
+    for (; i + VECTOR_WIDTH <= count; i += VECTOR_WIDTH) vector_store(out + i, operation(vector_load(x + i)));
+    if (i < count) vector_store_first(out + i, count - i, operation(vector_load_first(x + i, count - i)));
+}
+
+CK_TEMPLATE void map_binary(binary_operation *operation, const float *a, const float *b, int64_t count, float *out) {
+    int64_t i = 0;
+    for (; i + VECTOR_WIDTH <= count; i += VECTOR_WIDTH) {
+        vector_store(out + i, operation(vector_load(a + i), vector_load(b + i)));
+    }
+    if (i < count) {
+        vector result = operation(vector_load_first(a + i, count - i), vector_load_first(b + i, count - i));
+        vector_store_first(out + i, count - i, result);
+    }
+}
+
+static void add(const float *a, const float *b, int64_t count, float *out) { map_binary(vector_add, a, b, count, out); }
+
+static void multiply(const float *a, const float *b, int64_t count, float *out) {
+    map_binary(vector_multiply, a, b, count, out);
+}
+
+static void silu(const float *x, int64_t count, float *out) { map_unary(vector_silu, x, count, out); }
+
+CK_TEMPLATE vector vector_silu_multiply(vector gate, vector up) { return vector_multiply(vector_silu(gate), up); }
+
+static void silu_multiply(const float *gate, const float *up, int64_t count, float *out) {
+    map_binary(vector_silu_multiply, gate, up, count, out);
+}
+
+// RMSNorm (Zhang and Sennrich, 2019). Element i is squared into lane i mod 4 VECTOR_WIDTH: four chains of
+// multiply-adds, so that they overlap. The product with the weight comes last, as in the reference implementations.
+static void rms_norm(const float *row, const float *weight, float epsilon, int64_t columns, float *out) {
+    vector sum[4] = {vector_set(0.0f), vector_set(0.0f), vector_set(0.0f), vector_set(0.0f)};
+    int64_t i = 0;
+    for (; i + 4 * VECTOR_WIDTH <= columns; i += 4 * VECTOR_WIDTH) {
+#pragma clang loop unroll(full)
+        for (int j = 0; j < 4; j++) {
+            vector x = vector_load(row + i + j * VECTOR_WIDTH);
+            sum[j] = vector_multiply_add(x, x, sum[j]);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 4; j++) {
+        int64_t left = columns - i - j * VECTOR_WIDTH;
+        if (left <= 0) break;
+        vector x = vector_load_first(row + i + j * VECTOR_WIDTH, left < VECTOR_WIDTH ? left : VECTOR_WIDTH);
+        sum[j] = vector_multiply_add(x, x, sum[j]);
+    }
+    float total = vector_sum_lanes(vector_add(vector_add(sum[0], sum[1]), vector_add(sum[2], sum[3])));
+    vector inverse = vector_set(1.0f / sqrtf(total / (float)columns + epsilon));
+    for (i = 0; i + VECTOR_WIDTH <= columns; i += VECTOR_WIDTH) {
+        vector normal = vector_multiply(vector_load(row + i), inverse);
+        vector_store(out + i, vector_multiply(normal, vector_load(weight + i)));
+    }
+    if (i < columns) {
+        vector normal = vector_multiply(vector_load_first(row + i, columns - i), inverse);
+        vector scaled = vector_multiply(normal, vector_load_first(weight + i, columns - i));
+        vector_store_first(out + i, columns - i, scaled);
+    }
+}
+
+// Rotary position embedding (RoFormer, Su et al., 2021), with the halves of the rotated dimensions as the pairs.
+static void rope(float *heads, int64_t head_count, int64_t head_dim, int64_t rotary, const float *cos,
+                 const float *sin) {
+    int64_t half = rotary / 2;
+    for (int64_t head = 0; head < head_count; head++) {
+        float *first = heads + head * head_dim, *second = first + half;
+        for (int64_t i = 0; i < half; i += VECTOR_WIDTH) {
+            int64_t count = half - i < VECTOR_WIDTH ? half - i : VECTOR_WIDTH;
+            vector x = vector_load_first(first + i, count), y = vector_load_first(second + i, count);
+            vector c = vector_load_first(cos + i, count), s = vector_load_first(sin + i, count);
+            vector_store_first(first + i, count, vector_subtract_product(vector_multiply(x, c), y, s));
+            vector_store_first(second + i, count, vector_multiply_add(x, s, vector_multiply(y, c)));
+        }
+    }
+}
+
+CK_TEMPLATE void fill_elementwise(ck_kernels *table) {
+    table->rms_norm = rms_norm;
+    table->rope = rope;
+    table->add = add;
+    table->multiply = multiply;
+    table->silu = silu;
+    table->silu_multiply = silu_multiply;
+}

@@ -1,0 +1,142 @@
+// What the files of this target share: sizes and offsets of the packed layouts, half-precision conversions, and the loop
+// nest of the linear kernels.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "CKernels.h"
+
+// A function that is a template: its constant arguments fold away, and it takes on the caller's target features.
+#define CK_TEMPLATE static inline __attribute__((always_inline))
+
+// MARK: - Layout geometry
+
+CK_TEMPLATE bool ck_is_quantized(ck_layout layout) { return layout <= CK_Q8A; }
+CK_TEMPLATE bool ck_is_four_bit(ck_layout layout) { return layout == CK_Q4S || layout == CK_Q4A; }
+CK_TEMPLATE bool ck_has_offsets(ck_layout layout) { return layout == CK_Q4A || layout == CK_Q8A; }
+// Columns that share a weight scale.
+CK_TEMPLATE int ck_scale_columns(ck_layout layout) { return layout == CK_Q8S16 ? 16 : 32; }
+
+// Byte offsets inside a pair, which covers 64 columns of 16 rows; `group` is 0 or 1. Scales come first.
+enum { CK_PAIR_COLUMNS = 2 * CK_GROUP };
+CK_TEMPLATE int ck_scale_bytes(ck_layout layout) { return CK_PAIR_COLUMNS / ck_scale_columns(layout) * CK_PANEL * 2; }
+CK_TEMPLATE int ck_scale_at(ck_layout layout, int group) { return group * (ck_scale_bytes(layout) / 2); }
+CK_TEMPLATE int ck_offset_at(ck_layout layout, int group) { return ck_scale_bytes(layout) + group * CK_PANEL * 2; }
+CK_TEMPLATE int ck_group_code_bytes(ck_layout layout) { return CK_GROUP * CK_PANEL / (ck_is_four_bit(layout) ? 2 : 1); }
+CK_TEMPLATE int ck_code_at(ck_layout layout, int group) {
+    return ck_scale_bytes(layout) + (ck_has_offsets(layout) ? 2 * CK_PANEL * 2 : 0) +
+           group * ck_group_code_bytes(layout);
+}
+CK_TEMPLATE int ck_pair_bytes(ck_layout layout) { return ck_code_at(layout, 2); }
+
+// One group of a q8 activation tile that holds `tokens` tokens.
+typedef struct ck_q8_block {
+    int8_t *codes;        // [tokens][32]
+    float *scale;         // [tokens], and so are the rest
+    int32_t *zero_low;    // -8 * sum of the first 16 codes
+    int32_t *zero_high;   // -8 * sum of the last 16 codes
+    float *scaled_sum;
+} ck_q8_block;
+
+CK_TEMPLATE ck_q8_block ck_q8_block_at(const void *tile, int64_t tokens, int64_t group) {
+    uint8_t *block = (uint8_t *)tile + group * tokens * CK_Q8_BLOCK;
+    uint8_t *sums = block + tokens * CK_GROUP;
+    return (ck_q8_block){(int8_t *)block, (float *)sums, (int32_t *)sums + tokens, (int32_t *)sums + 2 * tokens,
+                         (float *)sums + 3 * tokens};
+}
+
+// MARK: - Activation quantization
+
+// 127 / largest, the factor that turns a group's values into codes; 0, so that all codes are 0, where that factor would
+// overflow (a group this small counts as zero) and where `largest` is infinite or NaN (its scale, largest / 127, then
+// carries that into the output).
+CK_TEMPLATE float ck_q8_inverse_scale(float largest) {
+    return largest > 0x1p-100f && largest < __builtin_inff() ? 127.0f / largest : 0.0f;
+}
+
+// MARK: - Half precision (IEEE binary16 and bfloat16), rounding to nearest even
+
+CK_TEMPLATE uint32_t ck_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+CK_TEMPLATE float ck_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+CK_TEMPLATE float ck_bf16_to_float(uint16_t half) { return ck_float((uint32_t)half << 16); }
+
+CK_TEMPLATE uint16_t ck_float_to_bf16(float value) {
+    uint32_t bits = ck_bits(value);
+    bool is_nan = (bits & 0x7fffffff) > 0x7f800000;  // rounding could turn its payload into infinity
+    uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    return (uint16_t)((is_nan ? bits | 0x400000 : rounded) >> 16);
+}
+
+CK_TEMPLATE float ck_f16_to_float(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13;           // exponent and mantissa where f32 has them
+    uint32_t normal = magnitude + ((127 - 15) << 23);               // exponent bias 15 -> 127
+    uint32_t special = magnitude | 0x7f800000;                      // infinity, NaN
+    uint32_t tiny = ck_bits((float)(half & 0x3ff) * 0x1p-24f);      // zero, subnormal
+    uint32_t exponent = half & 0x7c00;
+    return ck_float(sign | (exponent == 0 ? tiny : exponent == 0x7c00 ? special : normal));
+}
+
+CK_TEMPLATE uint16_t ck_float_to_f16(float value) {
+    uint32_t bits = ck_bits(value);
+    uint32_t sign = (bits >> 16) & 0x8000;
+    uint32_t magnitude = bits & 0x7fffffff;
+    // Normal results: rebias the exponent (mod 2^32), and round away the lower 13 bits of the mantissa.
+    uint32_t normal = (magnitude - ((127 - 15) << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+    // Subnormal ones are multiples of 2^-24, which is the unit in the last place of 0.5: adding 0.5 rounds to it.
+    uint32_t tiny = ck_bits(ck_float(magnitude) + 0.5f) - ck_bits(0.5f);
+    uint32_t result = magnitude < ck_bits(0x1p-14f) ? tiny : normal;
+    result = magnitude >= ck_bits(65520.0f) ? 0x7c00 : result;  // rounds beyond 65504
+    result = magnitude > 0x7f800000 ? 0x7e00 : result;          // NaN
+    return (uint16_t)(sign | result);
+}
+
+// MARK: - Linear kernels
+
+// The loop nest around every linear kernel (linear.c), as a walk from tile to tile:
+//     ck_tiles at = ck_first_tile(job, begin, end, format, 1);
+//     while (ck_next_tile(&at)) …
+typedef struct ck_tiles {
+    int64_t panel, panels;  // this tile's panels: up to panel_step
+    int64_t token, tokens;  // and tokens: up to CK_TILE, from a multiple of CK_TILE on
+    int64_t panel_begin, panel_end, panel_step;
+    int64_t token_end;
+    int64_t block_begin, block_end, block_tokens;
+} ck_tiles;
+
+ck_tiles ck_first_tile(const ck_linear *job, int64_t panel_begin, int64_t panel_end, ck_activation format,
+                       int64_t panel_step);
+bool ck_next_tile(ck_tiles *at);
+
+// Weights of a panel; activations of the tile that starts at `token`.
+CK_TEMPLATE const uint8_t *ck_panel_at(const ck_linear *job, ck_layout layout, int64_t panel) {
+    int64_t pair_columns = ck_is_quantized(layout) ? CK_PAIR_COLUMNS : 1;
+    int64_t pair_bytes = ck_is_quantized(layout) ? ck_pair_bytes(layout) : CK_PANEL * (layout == CK_F32 ? 4 : 2);
+    return (const uint8_t *)job->weights + panel * (job->columns / pair_columns * pair_bytes);
+}
+CK_TEMPLATE const uint8_t *ck_q8_tile_at(const ck_linear *job, int64_t token) {
+    return (const uint8_t *)job->activations + token * (job->columns / CK_GROUP * CK_Q8_BLOCK);
+}
+
+// MARK: - Functions of other files that tables point to
+
+typedef void ck_activation_writer(const float *row, int64_t columns, int64_t padded_columns, void *tile,
+                                  int64_t tile_tokens, int64_t index);
+ck_activation_writer ck_quantize_q8_portable, ck_convert_bf16_portable;
+#if defined(__x86_64__)
+ck_activation_writer ck_quantize_q8_avx2, ck_convert_bf16_avx2;
+ck_activation_writer ck_quantize_q8_avx512;
+// The part of the AVX-512 table that needs AVX512_BF16 besides.
+void ck_fill_linear_avx512bf16(ck_kernels *table);
+#endif

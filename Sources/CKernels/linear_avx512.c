@@ -1,0 +1,199 @@
+// Linear kernels for AVX-512 with VNNI.
+//
+// Quantized: a zmm register holds 4 columns of 16 rows, one row per 32-bit lane. vpdpbusd multiplies these unsigned
+// codes by 4 signed activation codes broadcast to all lanes and adds the four products to the lane's integer sum, which
+// starts at -8 (or -128) times the sum of the activation codes: so a symmetric zero point costs nothing. After the 8
+// registers of a group of 32 columns the exact integer becomes a float, and one multiply-add with
+// (weight scale * activation scale) adds it to the output's running sum. The group's registers are unpacked once for the
+// up to 8 tokens of a tile.
+//
+// f16 and f32: a lane walks K with one multiply-add per column.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "internal.h"
+#include "tables.h"
+
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), \
+                             apply_to = function)
+#include "avx512.h"
+
+// MARK: - Quantized
+
+// One group's codes, 4 columns a register.
+CK_TEMPLATE void unpack_codes(const ck_layout layout, const uint8_t *codes, __m512i out[8]) {
+    if (!ck_is_four_bit(layout)) {
+#pragma clang loop unroll(full)
+        for (int j = 0; j < 8; j++) out[j] = _mm512_load_si512(codes + 64 * j);
+        return;
+    }
+    const __m512i nibble = _mm512_set1_epi8(0x0f);
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 4; j++) {
+        __m512i bytes = _mm512_load_si512(codes + 64 * j);
+        out[j] = _mm512_and_si512(bytes, nibble);
+        out[4 + j] = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble);
+    }
+}
+
+// Adds four registers' (16 columns') products.
+CK_TEMPLATE __m512i dot(__m512i sum, const __m512i codes[4], const int8_t *activations) {
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 4; j++) sum = _mm512_dpbusd_epi32(sum, codes[j], ck_broadcast_word(activations + 4 * j));
+    return sum;
+}
+
+// What an integer sum starts at: minus the zero point times the sum of the activations.
+CK_TEMPLATE __m512i zero_point(const ck_layout layout, __m512i sum_of_zeros) {
+    return ck_is_four_bit(layout) ? sum_of_zeros : _mm512_slli_epi32(sum_of_zeros, 4);
+}
+
+CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const ck_linear *job, const ck_tiles *at) {
+    const uint8_t *pair = ck_panel_at(job, layout, at->panel);
+    const uint8_t *tile = ck_q8_tile_at(job, at->token);
+    const int64_t groups = job->columns / CK_GROUP;
+    __m512 sums[CK_TILE];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) sums[t] = _mm512_setzero_ps();
+
+    for (int64_t first = 0; first < groups; first += 2, pair += ck_pair_bytes(layout)) {
+#pragma clang loop unroll(disable)
+        for (int half = 0; half < 2; half++) {
+            const __m512 scale = ck_load_f16(pair + ck_scale_at(layout, half));
+            __m512 scale_high = scale, offset = scale;
+            if (layout == CK_Q8S16) scale_high = ck_load_f16(pair + ck_scale_at(layout, half) + CK_PANEL * 2);
+            if (ck_has_offsets(layout)) offset = ck_load_f16(pair + ck_offset_at(layout, half));
+            __m512i codes[8];
+            unpack_codes(layout, pair + ck_code_at(layout, half), codes);
+            // An empty assembly statement pins the unpacked codes in registers; clang would unpack them anew for each
+            // token, which saves registers that there is no lack of.
+            if (tokens > 1) {
+#pragma clang loop unroll(full)
+                for (int j = 0; j < 8; j++) __asm__("" : "+v"(codes[j]));
+            }
+            const ck_q8_block block = ck_q8_block_at(tile, tokens, first + half);
+#pragma clang loop unroll(full)
+            for (int t = 0; t < tokens; t++) {
+                const int8_t *activations = block.codes + t * CK_GROUP;
+                const __m512 activation_scale = _mm512_set1_ps(block.scale[t]);
+                const __m512i zero_low = ck_broadcast_word(block.zero_low + t);
+                const __m512i zero_high = ck_broadcast_word(block.zero_high + t);
+                if (layout == CK_Q8S16) {
+                    __m512i low = dot(zero_point(layout, zero_low), codes, activations);
+                    __m512i high = dot(zero_point(layout, zero_high), codes + 4, activations + 16);
+                    sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low), _mm512_mul_ps(scale, activation_scale), sums[t]);
+                    sums[t] =
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), _mm512_mul_ps(scale_high, activation_scale), sums[t]);
+                    continue;
+                }
+                __m512i sum = ck_has_offsets(layout)
+                                  ? _mm512_setzero_si512()
+                                  : zero_point(layout, _mm512_add_epi32(zero_low, zero_high));
+                sum = dot(sum, codes, activations);
+                sum = dot(sum, codes + 4, activations + 16);
+                sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, activation_scale), sums[t]);
+                if (ck_has_offsets(layout)) {
+                    sums[t] = _mm512_fmadd_ps(offset, _mm512_set1_ps(block.scaled_sum[t]), sums[t]);
+                }
+            }
+        }
+    }
+    ck_store_rows(job, at->panel, at->token, sums, tokens);
+}
+
+CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_Q8, 1);
+    while (ck_next_tile(&at)) {
+        switch (at.tokens) {
+            case 1: quantized_tile(layout, 1, job, &at); break;
+            case 2: quantized_tile(layout, 2, job, &at); break;
+            case 3: quantized_tile(layout, 3, job, &at); break;
+            case 4: quantized_tile(layout, 4, job, &at); break;
+            case 5: quantized_tile(layout, 5, job, &at); break;
+            case 6: quantized_tile(layout, 6, job, &at); break;
+            case 7: quantized_tile(layout, 7, job, &at); break;
+            default: quantized_tile(layout, 8, job, &at); break;
+        }
+    }
+}
+
+static void linear_q4s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4S, job, begin, end); }
+static void linear_q4a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4A, job, begin, end); }
+static void linear_q8s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8S, job, begin, end); }
+static void linear_q8s16(const ck_linear *job, int64_t begin, int64_t end) {
+    quantized_linear(CK_Q8S16, job, begin, end);
+}
+static void linear_q8a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8A, job, begin, end); }
+
+// MARK: - f16 and f32
+
+CK_TEMPLATE __m512 load_column(const ck_layout layout, const uint8_t *panel, int64_t k) {
+    if (layout == CK_F16) return ck_load_f16(panel + k * CK_PANEL * 2);
+    return _mm512_load_ps(panel + k * CK_PANEL * 4);
+}
+
+// Two panels share each broadcast activation, and give a single token two independent chains of multiply-adds.
+CK_TEMPLATE void float_tile(const ck_layout layout, const int panels, const int tokens, const ck_linear *job,
+                            const ck_tiles *at) {
+    const uint8_t *first = ck_panel_at(job, layout, at->panel), *second = ck_panel_at(job, layout, at->panel + 1);
+    const float *activations = (const float *)job->activations + at->token * job->columns;
+    __m512 sums[2][CK_TILE];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) sums[0][t] = sums[1][t] = _mm512_setzero_ps();
+    for (int64_t k = 0; k < job->columns; k++) {
+        const __m512 weights = load_column(layout, first, k);
+        const __m512 more_weights = panels > 1 ? load_column(layout, second, k) : weights;
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            const __m512 activation = _mm512_set1_ps(activations[t * job->columns + k]);
+            sums[0][t] = _mm512_fmadd_ps(weights, activation, sums[0][t]);
+            if (panels > 1) sums[1][t] = _mm512_fmadd_ps(more_weights, activation, sums[1][t]);
+        }
+    }
+    ck_store_rows(job, at->panel, at->token, sums[0], tokens);
+    if (panels > 1) ck_store_rows(job, at->panel + 1, at->token, sums[1], tokens);
+}
+
+CK_TEMPLATE void float_tile_of(const ck_layout layout, const int panels, const ck_linear *job, const ck_tiles *at) {
+    switch (at->tokens) {
+        case 1: float_tile(layout, panels, 1, job, at); break;
+        case 2: float_tile(layout, panels, 2, job, at); break;
+        case 3: float_tile(layout, panels, 3, job, at); break;
+        case 4: float_tile(layout, panels, 4, job, at); break;
+        case 5: float_tile(layout, panels, 5, job, at); break;
+        case 6: float_tile(layout, panels, 6, job, at); break;
+        case 7: float_tile(layout, panels, 7, job, at); break;
+        default: float_tile(layout, panels, 8, job, at); break;
+    }
+}
+
+CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_F32, 2);
+    while (ck_next_tile(&at)) {
+        if (at.panels > 1) {
+            float_tile_of(layout, 2, job, &at);
+        } else {
+            float_tile_of(layout, 1, job, &at);
+        }
+    }
+}
+
+static void linear_f16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F16, job, begin, end); }
+static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F32, job, begin, end); }
+
+#pragma clang attribute pop
+
+// MARK: - Table
+
+void ck_fill_linear_avx512(ck_kernels *table) {
+    table->linear[CK_Q4S] = linear_q4s;
+    table->linear[CK_Q4A] = linear_q4a;
+    table->linear[CK_Q8S] = linear_q8s;
+    table->linear[CK_Q8S16] = linear_q8s16;
+    table->linear[CK_Q8A] = linear_q8a;
+    table->linear[CK_F16] = linear_f16;
+    table->linear[CK_F32] = linear_f32;
+    table->quantize_q8 = ck_quantize_q8_avx512;
+}
+#endif

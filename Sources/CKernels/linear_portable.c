@@ -1,0 +1,165 @@
+// Linear kernels in plain C: the reference for the other instruction sets and the fallback where there is none of them.
+//
+// Loops over the 16 rows of a panel are innermost, so that any compiler can vectorize them. A multiply-add is two
+// rounded operations here: fmaf would be a function call on the machines that need this file.
+#include "internal.h"
+#include "tables.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+typedef float tile_sums[CK_TILE][CK_PANEL];
+
+static void store_tile(const ck_linear *job, int64_t panel, int64_t token, int64_t tokens, tile_sums sums) {
+    int64_t row = panel * CK_PANEL;
+    int64_t rows = job->rows - row < CK_PANEL ? job->rows - row : CK_PANEL;
+    for (int64_t t = 0; t < tokens; t++) {
+        float *output = job->output + (token + t) * job->output_stride + row;
+        for (int64_t r = 0; r < rows; r++) {
+            float value = sums[t][r];
+            if (job->bias) value = value + job->bias[row + r];
+            output[r] = job->accumulate ? output[r] + value : value;
+        }
+    }
+}
+
+// MARK: - Quantized
+
+// One group's codes as [32 columns][16 rows].
+CK_TEMPLATE void unpack_codes(const ck_layout layout, const uint8_t *codes, int16_t out[CK_GROUP][CK_PANEL]) {
+    for (int k = 0; k < CK_GROUP; k++) {
+        int column = ck_is_four_bit(layout) ? k % 16 : k;
+        const uint8_t *bytes = codes + column / 4 * CK_PANEL * 4 + column % 4;
+        for (int r = 0; r < CK_PANEL; r++) {
+            int byte = bytes[4 * r];
+            out[k][r] = (int16_t)(!ck_is_four_bit(layout) ? byte : k < 16 ? byte & 15 : byte >> 4);
+        }
+    }
+}
+
+// Adds 16 columns' products.
+CK_TEMPLATE void dot(const int16_t weights[16][CK_PANEL], const int8_t *activations, int32_t sums[CK_PANEL]) {
+    for (int k = 0; k < 16; k++) {
+        for (int r = 0; r < CK_PANEL; r++) sums[r] += (int16_t)activations[k] * weights[k][r];
+    }
+}
+
+CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_linear *job, int64_t panel, int64_t token,
+                                int64_t tokens) {
+    const uint8_t *pair = ck_panel_at(job, layout, panel);
+    const uint8_t *tile = ck_q8_tile_at(job, token);
+    // 8-bit codes are centred on 128, 16 times the 8 that the activations' zero points are made for.
+    const int32_t centre = ck_has_offsets(layout) ? 0 : ck_is_four_bit(layout) ? 1 : 16;
+    tile_sums sums = {{0}};
+    for (int64_t group = 0; group < job->columns / CK_GROUP; group++) {
+        int half = group % 2;
+        int16_t codes[CK_GROUP][CK_PANEL];
+        unpack_codes(layout, pair + ck_code_at(layout, half), codes);
+        const uint16_t *scales = (const uint16_t *)(pair + ck_scale_at(layout, half));
+        const uint16_t *offsets = (const uint16_t *)(pair + ck_offset_at(layout, half));
+        float scale[2][CK_PANEL], offset[CK_PANEL];
+        for (int r = 0; r < CK_PANEL; r++) {
+            scale[0][r] = ck_f16_to_float(scales[r]);
+            scale[1][r] = layout == CK_Q8S16 ? ck_f16_to_float(scales[CK_PANEL + r]) : 0;
+            offset[r] = ck_has_offsets(layout) ? ck_f16_to_float(offsets[r]) : 0;
+        }
+        ck_q8_block block = ck_q8_block_at(tile, tokens, group);
+        for (int64_t t = 0; t < tokens; t++) {
+            const int8_t *activations = block.codes + t * CK_GROUP;
+            int32_t low[CK_PANEL], high[CK_PANEL];
+            for (int r = 0; r < CK_PANEL; r++) low[r] = centre * block.zero_low[t];
+            for (int r = 0; r < CK_PANEL; r++) high[r] = centre * block.zero_high[t];
+            dot(codes, activations, low);
+            dot(codes + 16, activations + 16, high);
+            float activation_scale = block.scale[t], scaled_sum = block.scaled_sum[t];
+            for (int r = 0; r < CK_PANEL; r++) {
+                if (layout == CK_Q8S16) {
+                    sums[t][r] += (float)low[r] * (scale[0][r] * activation_scale);
+                    sums[t][r] += (float)high[r] * (scale[1][r] * activation_scale);
+                } else {
+                    sums[t][r] += (float)(low[r] + high[r]) * (scale[0][r] * activation_scale);
+                }
+                if (ck_has_offsets(layout)) sums[t][r] += offset[r] * scaled_sum;
+            }
+        }
+        if (half == 1) pair += ck_pair_bytes(layout);
+    }
+    store_tile(job, panel, token, tokens, sums);
+}
+
+CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_Q8, 1);
+    while (ck_next_tile(&at)) quantized_tile(layout, job, at.panel, at.token, at.tokens);
+}
+
+static void linear_q4s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4S, job, begin, end); }
+static void linear_q4a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4A, job, begin, end); }
+static void linear_q8s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8S, job, begin, end); }
+static void linear_q8s16(const ck_linear *job, int64_t begin, int64_t end) {
+    quantized_linear(CK_Q8S16, job, begin, end);
+}
+static void linear_q8a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8A, job, begin, end); }
+
+// MARK: - Floating point
+
+static void bf16_tile(const ck_linear *job, int64_t panel, int64_t token, int64_t tokens) {
+    const uint16_t *weights = (const uint16_t *)ck_panel_at(job, CK_BF16, panel);
+    const uint16_t *activations = (const uint16_t *)job->activations + token * job->columns;
+    tile_sums sums = {{0}};
+    for (int64_t k = 0; k < job->columns; k += 2, weights += 2 * CK_PANEL, activations += 2 * tokens) {
+        for (int64_t t = 0; t < tokens; t++) {
+            float even = ck_bf16_to_float(activations[2 * t]), odd = ck_bf16_to_float(activations[2 * t + 1]);
+            for (int r = 0; r < CK_PANEL; r++) {
+                sums[t][r] += ck_bf16_to_float(weights[2 * r]) * even;
+                sums[t][r] += ck_bf16_to_float(weights[2 * r + 1]) * odd;
+            }
+        }
+    }
+    store_tile(job, panel, token, tokens, sums);
+}
+
+CK_TEMPLATE void float_tile(const ck_layout layout, const ck_linear *job, int64_t panel, int64_t token,
+                            int64_t tokens) {
+    const uint8_t *weights = ck_panel_at(job, layout, panel);
+    const float *activations = (const float *)job->activations + token * job->columns;
+    tile_sums sums = {{0}};
+    for (int64_t k = 0; k < job->columns; k++) {
+        float column[CK_PANEL];
+        for (int r = 0; r < CK_PANEL; r++) {
+            column[r] = layout == CK_F16 ? ck_f16_to_float(((const uint16_t *)weights)[k * CK_PANEL + r])
+                                         : ((const float *)weights)[k * CK_PANEL + r];
+        }
+        for (int64_t t = 0; t < tokens; t++) {
+            float activation = activations[t * job->columns + k];
+            for (int r = 0; r < CK_PANEL; r++) sums[t][r] += column[r] * activation;
+        }
+    }
+    store_tile(job, panel, token, tokens, sums);
+}
+
+static void linear_bf16(const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_BF16, 1);
+    while (ck_next_tile(&at)) bf16_tile(job, at.panel, at.token, at.tokens);
+}
+
+CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_F32, 1);
+    while (ck_next_tile(&at)) float_tile(layout, job, at.panel, at.token, at.tokens);
+}
+
+static void linear_f16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F16, job, begin, end); }
+static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F32, job, begin, end); }
+
+// MARK: - Table
+
+void ck_fill_linear_portable(ck_kernels *table) {
+    table->linear[CK_Q4S] = linear_q4s;
+    table->linear[CK_Q4A] = linear_q4a;
+    table->linear[CK_Q8S] = linear_q8s;
+    table->linear[CK_Q8S16] = linear_q8s16;
+    table->linear[CK_Q8A] = linear_q8a;
+    table->linear[CK_BF16] = linear_bf16;
+    table->linear[CK_F16] = linear_f16;
+    table->linear[CK_F32] = linear_f32;
+    table->quantize_q8 = ck_quantize_q8_portable;
+    table->convert_bf16 = ck_convert_bf16_portable;
+}

@@ -1,0 +1,15 @@
+// Who fills which part of a table of kernels: one function per op family and instruction set.
+#pragma once
+#include "CKernels.h"
+
+void ck_fill_linear_portable(ck_kernels *table);
+void ck_fill_linear_avx2(ck_kernels *table);
+void ck_fill_linear_avx512(ck_kernels *table);
+
+void ck_fill_attention_portable(ck_kernels *table);
+void ck_fill_attention_avx2(ck_kernels *table);
+void ck_fill_attention_avx512(ck_kernels *table);
+
+void ck_fill_elementwise_portable(ck_kernels *table);
+void ck_fill_elementwise_avx2(ck_kernels *table);
+void ck_fill_elementwise_avx512(ck_kernels *table);

@@ -1,0 +1,85 @@
+// The vector layer of the portable kernels: 4 floats in the vector extension of Clang and GCC (see vector_avx512.h),
+// which becomes NEON on arm64 and SSE2 on any x86-64.
+#pragma once
+#include "internal.h"
+
+// A multiply-add rounds once where the target has one and twice elsewhere; the compiler must not choose by itself.
+#pragma STDC FP_CONTRACT OFF
+
+typedef float vector __attribute__((vector_size(16)));
+typedef uint32_t vector_bits __attribute__((vector_size(16)));
+
+enum {
+    VECTOR_WIDTH = 4,
+    TILE_QUERIES = 2,       // queries that an attention tile holds
+    TILE_ACCUMULATORS = 12  // vector registers for its sums
+};
+
+CK_TEMPLATE vector vector_set(float value) { return (vector){value, value, value, value}; }
+CK_TEMPLATE vector vector_load(const float *from) {
+    vector v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+CK_TEMPLATE void vector_store(float *to, vector v) { memcpy(to, &v, sizeof v); }
+
+// The first `count` lanes, 0 ... 4; the others are read as zero and never touched in memory.
+CK_TEMPLATE vector vector_load_first(const float *from, int64_t count) {
+    float lanes[VECTOR_WIDTH] = {0};
+    for (int64_t i = 0; i < count; i++) lanes[i] = from[i];
+    return vector_load(lanes);
+}
+CK_TEMPLATE void vector_store_first(float *to, int64_t count, vector v) {
+    for (int64_t i = 0; i < count; i++) to[i] = v[i];
+}
+
+CK_TEMPLATE vector vector_load_f16(const uint16_t *from) {
+    return (vector){ck_f16_to_float(from[0]), ck_f16_to_float(from[1]), ck_f16_to_float(from[2]),
+                    ck_f16_to_float(from[3])};
+}
+CK_TEMPLATE void vector_store_f16(uint16_t *to, vector v) {
+    for (int i = 0; i < VECTOR_WIDTH; i++) to[i] = ck_float_to_f16(v[i]);
+}
+
+CK_TEMPLATE vector vector_add(vector a, vector b) { return a + b; }
+CK_TEMPLATE vector vector_subtract(vector a, vector b) { return a - b; }
+CK_TEMPLATE vector vector_multiply(vector a, vector b) { return a * b; }
+CK_TEMPLATE vector vector_divide(vector a, vector b) { return a / b; }
+#if defined(__ARM_FEATURE_FMA)
+CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return __builtin_elementwise_fma(a, b, c); }
+CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return __builtin_elementwise_fma(-a, b, c); }
+#else
+CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return a * b + c; }
+CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return c - a * b; }
+#endif
+CK_TEMPLATE vector vector_select(vector_bits mask, vector a, vector b) {
+    return (vector)(((vector_bits)a & mask) | ((vector_bits)b & ~mask));
+}
+// Where either is NaN the result is b.
+CK_TEMPLATE vector vector_maximum(vector a, vector b) { return vector_select((vector_bits)(a > b), a, b); }
+CK_TEMPLATE vector vector_minimum(vector a, vector b) { return vector_select((vector_bits)(a < b), a, b); }
+// 1.5 * 2^23: a sum with it has no fraction bits left, and its low bits hold the other addend as an integer.
+CK_TEMPLATE vector vector_rounder(void) { return vector_set(0x1.8p23f); }
+// To the nearest integer, even at ties; for magnitudes below 2^22.
+CK_TEMPLATE vector vector_round(vector v) { return (v + vector_rounder()) - vector_rounder(); }
+// v * 2^n for an integral n of magnitude below 252: two factors, as 2^n itself may be out of range.
+CK_TEMPLATE vector vector_power_of_two(vector_bits n) { return (vector)((n + 127) << 23); }
+CK_TEMPLATE vector vector_scale(vector v, vector n) {
+    vector_bits whole = (vector_bits)(n + vector_rounder()) - (vector_bits)vector_rounder();
+    vector_bits half = ((whole + 512) >> 1) - 256;  // floor(n / 2) without a signed shift
+    return v * vector_power_of_two(half) * vector_power_of_two(whole - half);
+}
+// Lanes begin ..< end of v (0 <= begin <= end <= 4), and of `other` elsewhere.
+CK_TEMPLATE vector vector_keep(vector v, int64_t begin, int64_t end, vector other) {
+    vector_bits lane = {0, 1, 2, 3}, first = {0}, last = {0};
+    return vector_select((vector_bits)(lane >= first + (uint32_t)begin) & (vector_bits)(lane < last + (uint32_t)end), v,
+                         other);
+}
+
+// Over the lanes, in one fixed tree.
+CK_TEMPLATE float vector_first_lane(vector v) { return v[0]; }
+CK_TEMPLATE float vector_sum_lanes(vector v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+CK_TEMPLATE float vector_maximum_lanes(vector v) {
+    float even = v[0] > v[2] ? v[0] : v[2], odd = v[1] > v[3] ? v[1] : v[3];
+    return even > odd ? even : odd;
+}

@@ -1,0 +1,36 @@
+package import MartletGraph
+
+/// How a model is loaded: threads, arithmetic, and the sizes of everything that is allocated once.
+public struct LoadOptions: Sendable {
+    /// Arithmetic of linear layers whose weights are quantized.
+    public enum Compute: String, Sendable, CaseIterable {
+        /// 15-bit activations for models narrower than 2,048, 8-bit for larger ones.
+        case auto
+        /// Activations are rounded to 8 bits per group of 32, as llama.cpp does: fastest.
+        case int8
+        /// Activations are rounded to 15 bits per group of 32: the greedy choices of float32 in 99.9 % of cases.
+        case int16
+        /// Exact float32 arithmetic on dequantized weights and a float32 KV cache, for comparing with references.
+        case f32
+    }
+
+    /// Workers of the CPU backend; nil for one per processor that this process may run on.
+    public var threads: Int?
+    public var compute: Compute = .auto
+    /// Longest context of a request, prompt and answer together; nil for the model's own limit.
+    public var contextLength: Int?
+    /// Memory of the KV cache in bytes; nil for a quarter of the machine's memory, or less if the model can't use that.
+    public var kvCacheMemory: Int?
+    /// Tokens of all requests together that one step computes.
+    public var maxBatchedTokens = 512
+    /// Requests that run at the same time.
+    public var maxRequests = 16
+    /// Instruction set of the kernels ("avx512", "avx2", "portable"); nil for the best that the CPU has.
+    public var instructionSet: String?
+    /// Rows of one step whose logits are computed; nil for one per request.
+    package var maxSampledRows: Int?
+    /// Graph rewrites; leave some out to measure what they bring.
+    package var fusions = Fusion.all
+
+    public init() {}
+}

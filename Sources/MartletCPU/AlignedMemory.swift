@@ -1,0 +1,45 @@
+import CKernels
+import Glibc
+
+/// Page-aligned, zero-filled memory that asks for huge pages: weights, the KV pool and the arena live in it.
+///
+/// With 4 KiB pages a decode step touches tens of thousands of page-table entries; every figure in the docs uses this.
+final class AlignedMemory: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+    let byteCount: Int
+
+    /// - Throws: `CPUBackendError.outOfMemory` if the kernel refuses the mapping.
+    init(byteCount: Int) throws(CPUBackendError) {
+        self.byteCount = max(byteCount, 1)
+        guard
+            let pointer = mmap(nil, self.byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+            pointer != MAP_FAILED
+        else { throw .outOfMemory(bytes: byteCount) }
+        base = pointer
+        if byteCount >= Self.hugePage {
+            madvise(base, self.byteCount, MADV_HUGEPAGE)  // advice: refusal costs speed, not correctness
+        }
+    }
+
+    deinit { munmap(base, byteCount) }
+
+    private static let hugePage = 2 << 20
+}
+
+/// What keeps a model from being made ready on the CPU.
+package enum CPUBackendError: Error, CustomStringConvertible {
+    case outOfMemory(bytes: Int)
+    case unknownInstructionSet(String)
+    case unsupportedWeight(name: String, reason: String)
+
+    package var description: String {
+        switch self {
+        case .outOfMemory(let bytes):
+            "cannot allocate \(bytes >> 20) MiB: use a smaller KV cache or a smaller model"
+        case .unknownInstructionSet(let name):
+            "MARTLET_ISA=\(name): not one of avx512, avx2, portable, or this CPU lacks it"
+        case .unsupportedWeight(let name, let reason):
+            "\(name): \(reason)"
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import CKernels
+package import MartletGraph
+
+/// Runs plans on the CPU: weights repacked into interleaved panels, workers in lockstep, kernels chosen for the
+/// instruction set once at start.
+package struct CPUBackend: Backend {
+    package let threads: Int
+    package let policy: LayoutPolicy
+    /// Name of the kernel table: "avx512", "avx2" or "portable".
+    package let instructionSet: String
+
+    /// - Parameters:
+    ///   - threads: workers in all, the engine's thread included.
+    ///   - instructionSet: a name to force it, or nil for the best that the CPU has.
+    package init(threads: Int, policy: LayoutPolicy = .init(), instructionSet: String? = nil) throws(CPUBackendError) {
+        precondition(threads > 0)
+        self.threads = threads
+        self.policy = policy
+        guard let table = ck_select(instructionSet) else {
+            throw .unknownInstructionSet(instructionSet ?? "best")
+        }
+        self.instructionSet = String(cString: table.pointee.name)
+    }
+
+    package func activationFormat(of weight: LinearWeight) -> ActivationFormat {
+        // A weight without a kernel is reported by `compile`; until then any answer will do.
+        (try? policy.activationFormat(weight)) ?? .f32
+    }
+
+    package func compile(
+        _ graph: Graph, options: CompileOptions, progress: (Double) -> Void
+    ) throws -> any CompiledModel {
+        guard let kernels = ck_select(instructionSet) else {
+            throw CPUBackendError.unknownInstructionSet(instructionSet)
+        }
+        let plan = Plan(graph, options: options, activationFormat: activationFormat)
+        let pool = WorkerPool(count: threads)
+        let weights = try PackedWeights(plan.linearWeights, policy: policy, pool: pool, progress: progress)
+        return try CPUProgram(plan: plan, kvRows: options.kvRows, weights: weights, kernels: kernels, pool: pool)
+    }
+}
+
+/// All matrices of a model in one allocation.
+final class PackedWeights {
+    private let memory: AlignedMemory
+    private var matrices: [ObjectIdentifier: PackedMatrix] = [:]
+
+    var byteCount: Int { memory.byteCount }
+
+    subscript(weight: LinearWeight) -> PackedMatrix {
+        guard let matrix = matrices[ObjectIdentifier(weight)] else {
+            preconditionFailure("\(weight.name) is not part of the plan")
+        }
+        return matrix
+    }
+
+    init(
+        _ weights: [LinearWeight], policy: LayoutPolicy, pool: WorkerPool, progress: (Double) -> Void
+    ) throws {
+        var offsets: [Int] = []
+        var total = 0
+        for weight in weights {
+            offsets.append(total)
+            total += (try policy.byteCount(weight) + 127) / 128 * 128
+        }
+        memory = try AlignedMemory(byteCount: total)
+        let widest = weights.map(\.columns).max() ?? 0
+        let scratch = Scratch((0..<pool.count).map { _ in PackingScratch(columns: widest) })
+        for (index, weight) in weights.enumerated() {
+            let matrix = try PackedMatrix(weight, policy: policy, memory: memory.base + offsets[index])
+            matrices[ObjectIdentifier(weight)] = matrix
+            let job = Scratch([matrix])
+            pool.forEach(matrix.panelCount) { panel, worker in
+                job.items[0].pack(panel: panel, of: weight, scratch.items[worker])
+            }
+            for part in weight.parts { part.release() }
+            progress(Double(index + 1) / Double(weights.count))
+        }
+    }
+
+    /// Hands objects to the workers, each of which touches only its own.
+    private struct Scratch<Item>: @unchecked Sendable {
+        let items: [Item]
+        init(_ items: [Item]) { self.items = items }
+    }
+}
+
+extension Plan {
+    /// Every weight matrix that the plan's calls read, each once, in order of first use.
+    var linearWeights: [LinearWeight] {
+        var seen = Set<ObjectIdentifier>()
+        return calls.compactMap { call -> LinearWeight? in
+            if case .embed(let table) = call.op { return table }
+            return call.op.linearWeight
+        }.filter { seen.insert(ObjectIdentifier($0)).inserted }
+    }
+}

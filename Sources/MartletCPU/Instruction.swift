@@ -1,0 +1,61 @@
+import CKernels
+import MartletGraph
+
+/// Rows of an operand in the arena: plain numbers, so that the hot loop copies no reference.
+struct Rows {
+    var base: UnsafeMutableRawPointer
+    /// Floats from a row to the next (float rows only).
+    var stride: Int
+    var width: Int
+    var format: ActivationFormat
+    var isSampled: Bool
+
+    var floats: UnsafeMutablePointer<Float> { base.assumingMemoryBound(to: Float.self) }
+
+    @inline(__always)
+    func row(_ index: Int) -> UnsafeMutablePointer<Float> { floats + index &* stride }
+}
+
+/// A packed matrix as the hot loop sees it.
+struct MatrixView {
+    var segments: UnsafeMutableBufferPointer<PackedMatrix.Segment>
+    var bias: UnsafeMutablePointer<Float>?
+    var panelCount: Int
+}
+
+/// One kernel call of a program: the plan's op with every reference resolved to an address.
+enum Instruction {
+    case angles(RotaryTable)
+    case embed(Unmanaged<PackedMatrix>, out: Rows)
+    case rmsNorm(weight: UnsafeMutablePointer<Float>, group: Int, epsilon: Float, x: Rows, out: Rows)
+    case skipRMSNorm(
+        weight: UnsafeMutablePointer<Float>, epsilon: Float, residual: Rows, x: Rows, sum: Rows, out: Rows)
+    case linear(MatrixView, x: Rows, residual: Rows?, out: Rows)
+    case linearSwiGLU(MatrixView, x: Rows, out: Rows)
+    case addBias(UnsafeMutablePointer<Float>, x: Rows, out: Rows)
+    case add(Rows, Rows, out: Rows)
+    case multiply(Rows, Rows, out: Rows)
+    case silu(Rows, out: Rows)
+    case swiGLU(gate: Rows, up: Rows, out: Rows)
+    case rope(RotaryTable, headDim: Int, x: Rows, out: Rows)
+    case storeKV(KVPool.Layer, k: Rows, v: Rows)
+    case ropeStoreKV(RotaryTable, KVPool.Layer, q: Rows, k: Rows, v: Rows, out: Rows)
+    case attention(AttentionCall)
+    case rows(x: Rows, out: Rows)
+    case convert(x: Rows, out: Rows)
+}
+
+/// cos and sin of this step's positions for one rotary embedding, computed once per step for all layers.
+struct RotaryTable {
+    /// `[pairs]`.
+    var inverseFrequencies: UnsafeMutablePointer<Float>
+    var attentionFactor: Float
+    var pairs: Int
+    /// `[tokens][2][pairs]`: cos, then sin.
+    var angles: UnsafeMutablePointer<Float>
+
+    @inline(__always)
+    func cosine(_ token: Int) -> UnsafeMutablePointer<Float> { angles + token &* 2 &* pairs }
+    @inline(__always)
+    func sine(_ token: Int) -> UnsafeMutablePointer<Float> { angles + (token &* 2 &+ 1) &* pairs }
+}

@@ -1,0 +1,102 @@
+import CKernels
+import MartletGraph
+
+/// What attention needs beyond its operands.
+struct AttentionCall {
+    var layer: KVPool.Layer
+    var heads: Int
+    var group: Int
+    var scale: Float
+    var window: Int
+    var query: Rows
+    var out: Rows
+}
+
+/// Turns a plan's calls into instructions: operands become addresses, weights become panels.
+struct InstructionResolver {
+    let plan: Plan
+    let weights: PackedWeights
+    let pool: KVPool
+    let arena: AlignedMemory
+    let parameters: ParameterMemory
+
+    func rows(_ operand: Plan.Operand) -> Rows {
+        Rows(
+            base: arena.base + operand.offset, stride: operand.stride, width: operand.shape.width,
+            format: operand.format, isSampled: operand.shape.rows == .sampled)
+    }
+
+    /// The program: rotary angles first, then one instruction per call.
+    func instructions() -> [Instruction] {
+        var rotaries: [RotaryEmbedding: RotaryTable] = [:]
+        for call in plan.calls {
+            switch call.op {
+            case .rope(let rotary, _), .ropeStoreKV(let rotary, _):
+                if rotaries[rotary] == nil { rotaries[rotary] = table(rotary) }
+            default: break
+            }
+        }
+        let layers = Dictionary(uniqueKeysWithValues: zip(plan.kvLayers.map(\.layer), pool.layers))
+        func layer(_ shape: KVLayer) -> KVPool.Layer {
+            guard let layer = layers[shape.layer] else { preconditionFailure("no KV pool for layer \(shape.layer)") }
+            return layer
+        }
+        func rotary(_ embedding: RotaryEmbedding) -> RotaryTable { rotaries[embedding] ?? table(embedding) }
+        return rotaries.values.map(Instruction.angles)
+            + plan.calls.map { call in
+                let inputs = call.inputs.map(rows)
+                let outputs = call.outputs.map(rows)
+                switch call.op {
+                case .embed(let weight):
+                    return .embed(.passUnretained(weights[weight]), out: outputs[0])
+                case .rmsNorm(let norm):
+                    return .rmsNorm(
+                        weight: parameters.store(norm.weight.values), group: norm.weight.values.count,
+                        epsilon: norm.epsilon, x: inputs[0], out: outputs[0])
+                case .skipRMSNorm(let norm):
+                    return .skipRMSNorm(
+                        weight: parameters.store(norm.weight.values), epsilon: norm.epsilon, residual: inputs[0],
+                        x: inputs[1], sum: outputs[0], out: outputs[1])
+                case .linear(let weight):
+                    return .linear(view(weight), x: inputs[0], residual: nil, out: outputs[0])
+                case .linearAdd(let weight):
+                    return .linear(view(weight), x: inputs[0], residual: inputs[1], out: outputs[0])
+                case .linearSwiGLU(let weight):
+                    return .linearSwiGLU(view(weight), x: inputs[0], out: outputs[0])
+                case .addBias(let bias):
+                    return .addBias(parameters.store(bias.values), x: inputs[0], out: outputs[0])
+                case .add: return .add(inputs[0], inputs[1], out: outputs[0])
+                case .multiply: return .multiply(inputs[0], inputs[1], out: outputs[0])
+                case .silu: return .silu(inputs[0], out: outputs[0])
+                case .swiGLU: return .swiGLU(gate: inputs[0], up: inputs[1], out: outputs[0])
+                case .rope(let embedding, let headDim):
+                    return .rope(rotary(embedding), headDim: headDim, x: inputs[0], out: outputs[0])
+                case .storeKV(let shape):
+                    return .storeKV(layer(shape), k: inputs[0], v: inputs[1])
+                case .ropeStoreKV(let embedding, let shape):
+                    return .ropeStoreKV(
+                        rotary(embedding), layer(shape), q: inputs[0], k: inputs[1], v: inputs[2], out: outputs[0])
+                case .attention(let attention):
+                    return .attention(
+                        AttentionCall(
+                            layer: layer(attention.kv), heads: attention.heads, group: attention.group,
+                            scale: attention.scale, window: attention.window, query: inputs[0], out: outputs[0]))
+                case .rows: return .rows(x: inputs[0], out: outputs[0])
+                case .convert: return .convert(x: inputs[0], out: outputs[0])
+                case .slice: preconditionFailure("a slice is no call")
+                }
+            }
+    }
+
+    private func view(_ weight: LinearWeight) -> MatrixView {
+        let matrix = weights[weight]
+        return MatrixView(segments: matrix.segments, bias: matrix.bias, panelCount: matrix.panelCount)
+    }
+
+    private func table(_ rotary: RotaryEmbedding) -> RotaryTable {
+        RotaryTable(
+            inverseFrequencies: parameters.store(rotary.inverseFrequencies), attentionFactor: rotary.attentionFactor,
+            pairs: rotary.inverseFrequencies.count,
+            angles: parameters.allocate(plan.limits.tokens * rotary.dimensions))
+    }
+}

@@ -1,0 +1,104 @@
+import CKernels
+import MartletGraph
+
+/// One worker's buffers while weights are repacked: the rows of a panel in the form that the packing functions take.
+final class PackingScratch {
+    let codes: UnsafeMutablePointer<UInt8>
+    let scales: UnsafeMutablePointer<Float>
+    let offsets: UnsafeMutablePointer<Float>
+    let values: UnsafeMutablePointer<Float>
+
+    /// - Parameter columns: of the widest matrix.
+    init(columns: Int) {
+        let count = columns * CK_PANEL
+        codes = .allocate(capacity: count)
+        scales = .allocate(capacity: count)
+        offsets = .allocate(capacity: count)
+        values = .allocate(capacity: count)
+    }
+
+    deinit {
+        codes.deallocate()
+        scales.deallocate()
+        offsets.deallocate()
+        values.deallocate()
+    }
+}
+
+extension PackedMatrix {
+    var panelCount: Int { segments.reduce(0) { $0 + $1.panelCount } }
+
+    /// Repacks panel `panel` (counted over all segments). Different panels may be packed at the same time.
+    func pack(panel: Int, of weight: LinearWeight, _ scratch: PackingScratch) {
+        var local = panel
+        for segment in segments {
+            if local < segment.panelCount {
+                pack(local, of: segment, weight, scratch)
+                return
+            }
+            local -= segment.panelCount
+        }
+    }
+
+    private func pack(_ panel: Int, of segment: Segment, _ weight: LinearWeight, _ scratch: PackingScratch) {
+        let panelRows = CK_PANEL
+        let destination = segment.panels + panel * Int(ck_panel_bytes(segment.layout, Int64(columns)))
+        let isFloat = [CK_F32, CK_F16, CK_BF16].contains(segment.layout)
+        var group = 0
+        var zeroPoint: Int32 = 0
+        var rows = 0
+        for lane in 0..<panelRows {
+            guard let (source, row) = sourceRow(panel * panelRows + lane, of: segment, weight) else { break }
+            if isFloat {
+                source.readRow(row, into: scratch.values + lane * columns)
+            } else if case .affine(let encoding) = source.encoding {
+                group = encoding.groupSize
+                zeroPoint = Int32(encoding.zeroPoint ?? 0)
+                let groups = columns / group
+                source.readAffineRow(
+                    row, codes: scratch.codes + lane * columns, scales: scratch.scales + lane * groups,
+                    offsets: scratch.offsets + lane * groups)
+            }
+            rows += 1
+        }
+        if isFloat {
+            ck_pack_float(segment.layout, scratch.values, Int64(rows), Int64(columns), destination)
+        } else {
+            expandGroups(to: segment.layout == CK_Q8S16 ? 16 : CK_GROUP, from: group, rows: rows, scratch)
+            ck_pack_affine(
+                segment.layout, scratch.codes, scratch.scales, scratch.offsets, Int64(rows), Int64(columns), zeroPoint,
+                destination)
+        }
+    }
+
+    /// Kernels know one group size per layout; a larger group's scale is repeated.
+    private func expandGroups(to size: Int, from group: Int, rows: Int, _ scratch: PackingScratch) {
+        guard group > size else { return }
+        let groups = columns / group
+        let copies = group / size
+        for index in stride(from: rows * groups - 1, through: 0, by: -1) {
+            let (scale, offset) = (scratch.scales[index], scratch.offsets[index])
+            for copy in 0..<copies {
+                scratch.scales[index * copies + copy] = scale
+                scratch.offsets[index * copies + copy] = offset
+            }
+        }
+    }
+
+    /// The part and the row in it that stands at a row of a segment; nil for padding.
+    private func sourceRow(_ row: Int, of segment: Segment, _ weight: LinearWeight) -> (any WeightSource, Int)? {
+        let panelRows = CK_PANEL
+        if weight.isInterleaved {
+            let part = weight.parts[row / panelRows % 2]
+            let partRow = row / (2 * panelRows) * panelRows + row % panelRows
+            return partRow < part.rows ? (part, partRow) : nil
+        }
+        guard row < segment.rows else { return nil }
+        var rest = segment.firstRow + row
+        for part in weight.parts {
+            if rest < part.rows { return (part, rest) }
+            rest -= part.rows
+        }
+        return nil
+    }
+}

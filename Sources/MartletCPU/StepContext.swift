@@ -1,0 +1,107 @@
+import CKernels
+import MartletGraph
+
+/// What a step's kernel calls need beyond the plan: token metadata, and where each request's context lies.
+///
+/// Prepared once per step by the engine's thread. Storage grows to the largest step seen and then stays.
+final class StepContext {
+    /// A request's share of the step, with its context cut into pages.
+    struct Request {
+        var queryStart: Int
+        var queryCount: Int
+        var contextLength: Int
+        var rows: UnsafePointer<Int32>
+        /// Page of the pool that holds the positions 64 i …, or -1 where they are scattered and must be gathered.
+        var pages: UnsafeMutablePointer<Int32>
+        /// Chunks of 512 positions in the context.
+        var chunkCount: Int
+        /// Work items of the first attention phase, per KV head.
+        var itemsPerHead: Int
+        /// True if chunks are separate items whose partial results are merged in a second phase (flash decoding).
+        var isSplit: Bool
+        /// Where its partial results start, in queries × chunks.
+        var firstPartial: Int
+    }
+
+    private(set) var tokens = 0
+    private(set) var sampled = 0
+    private(set) var requests: UnsafeMutablePointer<Request>
+    private(set) var requestCount = 0
+    /// Partial results of split requests, all query heads counted once per chunk: `queries · chunks`.
+    private(set) var partialTokens = 0
+    private(set) var hasSplitRequests = false
+
+    private var pages: UnsafeMutablePointer<Int32>
+    private var pageCapacity: Int
+
+    /// Query tokens that one attention item computes: enough to reuse each page from the cache many times, few enough
+    /// that prompts split into plenty of items.
+    static let queryBlock = 32
+    /// Requests with at most this many query tokens split their context; longer ones have items enough without.
+    static let splitQueryLimit = 8
+    static let chunkPositions = CK_PAGE * CK_CHUNK_PAGES
+
+    init(limits: StepLimits) {
+        requests = .allocate(capacity: limits.requests)
+        pageCapacity = 1024
+        pages = .allocate(capacity: pageCapacity)
+    }
+
+    deinit {
+        requests.deallocate()
+        pages.deallocate()
+    }
+
+    func prepare(_ input: StepInput) {
+        tokens = input.tokenCount
+        sampled = input.sampledCount
+        requestCount = input.requestCount
+        partialTokens = 0
+        hasSplitRequests = false
+        reservePages(input)
+        var nextPage = 0
+        for index in 0..<requestCount {
+            let source = input.requests[index]
+            let pageCount = (source.contextLength + KVPool.pageRows - 1) / KVPool.pageRows
+            let chunkCount = (source.contextLength + Self.chunkPositions - 1) / Self.chunkPositions
+            let isSplit = chunkCount > 1 && source.queryCount <= Self.splitQueryLimit
+            let blocks = (source.queryCount + Self.queryBlock - 1) / Self.queryBlock
+            requests[index] = Request(
+                queryStart: source.queryStart, queryCount: source.queryCount, contextLength: source.contextLength,
+                rows: source.rows, pages: pages + nextPage, chunkCount: chunkCount,
+                itemsPerHead: isSplit ? chunkCount : blocks, isSplit: isSplit, firstPartial: partialTokens)
+            for page in 0..<pageCount {
+                pages[nextPage &+ page] = Self.alignedPage(source, page)
+            }
+            nextPage += pageCount
+            if isSplit {
+                hasSplitRequests = true
+                partialTokens += source.queryCount * chunkCount
+            }
+        }
+    }
+
+    private func reservePages(_ input: StepInput) {
+        var needed = 0
+        for index in 0..<input.requestCount {
+            needed += (input.requests[index].contextLength + KVPool.pageRows - 1) / KVPool.pageRows
+        }
+        guard needed > pageCapacity else { return }
+        pages.deallocate()
+        pageCapacity = max(needed, 2 * pageCapacity)
+        pages = .allocate(capacity: pageCapacity)
+    }
+
+    /// The pool page that holds positions 64 i … of a request exactly in place, or -1.
+    private static func alignedPage(_ request: StepInput.Request, _ page: Int) -> Int32 {
+        let first = page * KVPool.pageRows
+        let count = min(KVPool.pageRows, request.contextLength - first)
+        let row = request.rows[first]
+        guard row % Int32(KVPool.pageRows) == 0 else { return -1 }
+        for offset in 1..<max(count, 1) where request.rows[first &+ offset] != row &+ Int32(truncatingIfNeeded: offset)
+        {
+            return -1
+        }
+        return row / Int32(KVPool.pageRows)
+    }
+}

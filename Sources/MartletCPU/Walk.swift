@@ -1,0 +1,95 @@
+import CKernels
+import Glibc
+import MartletGraph
+
+/// One replay of a program: plain addresses and counts, the same for all workers.
+///
+/// Every method computes this worker's share of one instruction. Shares are taken from the pool's cursor, so which worker
+/// computes what is not fixed; what is computed for an output is (docs/ARCHITECTURE.md, batch invariance).
+struct Walk {
+    let kernels: UnsafePointer<ck_kernels>
+    let pool: Unmanaged<WorkerPool>
+    let instructions: UnsafeMutableBufferPointer<Instruction>
+    let scratch: UnsafeMutableBufferPointer<WorkerScratch.Addresses>
+    let partials: UnsafeMutablePointer<Float>
+    let tokenCount: Int
+    let sampledCount: Int
+    let tokens: UnsafeMutablePointer<Int32>
+    let positions: UnsafeMutablePointer<Int32>
+    let rows: UnsafeMutablePointer<Int32>
+    let sampled: UnsafeMutablePointer<Int32>
+    let requests: UnsafeMutablePointer<StepContext.Request>
+    let requestCount: Int
+    let hasSplitRequests: Bool
+    let workerCount: Int
+
+    init(_ program: CPUProgram, _ input: StepInput) {
+        kernels = program.kernels
+        pool = .passUnretained(program.workers)
+        instructions = program.instructions
+        scratch = program.scratchAddresses
+        partials = program.partials
+        tokenCount = input.tokenCount
+        sampledCount = input.sampledCount
+        tokens = input.tokens
+        positions = input.positions
+        rows = input.rows
+        sampled = input.sampled
+        requests = program.context.requests
+        requestCount = program.context.requestCount
+        hasSplitRequests = program.context.hasSplitRequests
+        workerCount = program.workers.count
+    }
+
+    func run(_ worker: Int) {
+        for index in 0..<instructions.count {
+            execute(instructions[index], worker)
+            barrier()
+        }
+    }
+
+    @inline(__always)
+    func barrier() { pool._withUnsafeGuaranteedRef { $0.barrier() } }
+
+    /// Calls `body` for this worker's items of `0 ..< total`, `grain` at a time.
+    @inline(__always)
+    func forEachItem(of total: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
+        while let range = pool._withUnsafeGuaranteedRef({ $0.takeItems(grain: grain, of: total) }) { body(range) }
+    }
+
+    @inline(__always)
+    func count(_ rows: Rows) -> Int { rows.isSampled ? sampledCount : tokenCount }
+
+    private func execute(_ instruction: Instruction, _ worker: Int) {
+        switch instruction {
+        case .angles(let table): angles(table)
+        case .embed(let matrix, let out): embed(matrix, out)
+        case .rmsNorm(let weight, let group, let epsilon, let x, let out):
+            rmsNorm(weight, group: group, epsilon, x, out, worker)
+        case .skipRMSNorm(let weight, let epsilon, let residual, let x, let sum, let out):
+            skipRMSNorm(weight, epsilon, residual, x, sum, out, worker)
+        case .linear(let matrix, let x, let residual, let out): linear(matrix, x, residual, out)
+        case .linearSwiGLU(let matrix, let x, let out): linearSwiGLU(matrix, x, out, worker)
+        case .addBias(let bias, let x, let out):
+            forEachRow(out) { row in kernels.pointee.add(x.row(row), bias, Int64(out.width), out.row(row)) }
+        case .add(let a, let b, let out):
+            forEachRow(out) { row in kernels.pointee.add(a.row(row), b.row(row), Int64(out.width), out.row(row)) }
+        case .multiply(let a, let b, let out):
+            forEachRow(out) { row in kernels.pointee.multiply(a.row(row), b.row(row), Int64(out.width), out.row(row)) }
+        case .silu(let x, let out):
+            forEachRow(out) { row in kernels.pointee.silu(x.row(row), Int64(out.width), out.row(row)) }
+        case .swiGLU(let gate, let up, let out): swiGLU(gate, up, out, worker)
+        case .rope(let table, let headDim, let x, let out): rope(table, headDim: headDim, x, out)
+        case .storeKV(let layer, let k, let v): storeKV(layer, k, v)
+        case .ropeStoreKV(let table, let layer, let q, let k, let v, let out):
+            ropeStoreKV(table, layer, q, k, v, out)
+        case .attention(let call): attention(call, worker)
+        case .rows(let x, let out):
+            forEachRow(out) { row in
+                memcpy(out.row(row), x.row(Int(sampled[row])), out.width &* MemoryLayout<Float>.size)
+            }
+        case .convert(let x, let out):
+            forEachRow(out) { row in store(x.row(row), row: row, of: out) }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+import CKernels
+import Glibc
+import Synchronization
+
+/// Threads that walk a plan in lockstep: the caller is worker 0, the others wait for it.
+///
+/// A decode step has a few hundred kernel calls of some microseconds each, so meeting between two of them must cost well
+/// under one: workers spin for a while on a word of their own cache line, and only then sleep in a futex. Everything is
+/// one C function pointer and one context pointer: no closure, no ARC, no allocation.
+final class WorkerPool: @unchecked Sendable {
+    typealias Body = @convention(c) (_ context: UnsafeMutableRawPointer, _ worker: Int) -> Void
+
+    let count: Int
+
+    /// Spins before sleeping: about 15 µs. Longer hurts badly on a machine with more threads than cores.
+    private static let spins = 1000
+    /// Words that different workers write lie this far apart, so that they never share a (prefetched pair of) cache line.
+    private static let lineStride = 128
+
+    private let block: UnsafeMutableRawPointer
+    /// Number of walks started; odd things such as stopping are announced through it too.
+    private let epoch: UnsafeMutablePointer<Atomic<UInt32>>
+    /// Number of barriers passed.
+    private let generation: UnsafeMutablePointer<Atomic<UInt32>>
+    private let arrived: UnsafeMutablePointer<Atomic<Int>>
+    private let sleepers: UnsafeMutablePointer<Atomic<Int>>
+    /// Next item of the current kernel call that no worker has taken.
+    private let cursor: UnsafeMutablePointer<Atomic<Int>>
+
+    private var body: Body?
+    private var context: UnsafeMutableRawPointer?
+    private var isStopping = false
+    private var threads: [pthread_t] = []
+
+    /// - Parameter count: workers in all, the caller included.
+    init(count: Int) {
+        precondition(count > 0)
+        self.count = count
+        let block = UnsafeMutableRawPointer.allocate(byteCount: 5 * Self.lineStride, alignment: Self.lineStride)
+        self.block = block
+        func word<Value>(_ index: Int, _ value: Value) -> UnsafeMutablePointer<Atomic<Value>>
+        where Value: AtomicRepresentable {
+            let pointer = (block + index * Self.lineStride).bindMemory(to: Atomic<Value>.self, capacity: 1)
+            pointer.initialize(to: Atomic(value))
+            return pointer
+        }
+        epoch = word(0, 0)
+        generation = word(1, 0)
+        arrived = word(2, 0)
+        sleepers = word(3, 0)
+        cursor = word(4, 0)
+        for worker in 1..<max(count, 1) {
+            // The pool outlives its threads (deinit joins them), so they hold it unretained; a strong reference would
+            // keep deinit from ever running.
+            let start = UnsafeMutablePointer<(Unmanaged<WorkerPool>, Int)>.allocate(capacity: 1)
+            start.initialize(to: (Unmanaged.passUnretained(self), worker))
+            var thread = pthread_t()
+            let status = pthread_create(
+                &thread, nil,
+                { raw in
+                    guard let start = raw?.assumingMemoryBound(to: (Unmanaged<WorkerPool>, Int).self) else {
+                        return nil
+                    }
+                    let (pool, worker) = start.move()
+                    start.deallocate()
+                    pool._withUnsafeGuaranteedRef { $0.serve(worker) }
+                    return nil
+                }, start)
+            precondition(status == 0, "pthread_create: \(status)")
+            threads.append(thread)
+        }
+    }
+
+    deinit {
+        isStopping = true
+        epoch.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        ck_futex_wake(epoch, Int32.max)
+        for thread in threads { pthread_join(thread, nil) }
+        block.deallocate()
+    }
+
+    /// Runs `body(context, worker)` on every worker and returns when all have passed its last barrier.
+    func run(_ context: UnsafeMutableRawPointer, _ body: Body) {
+        cursor.pointee.store(0, ordering: .relaxed)
+        if count > 1 {
+            self.body = body
+            self.context = context
+            epoch.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            if sleepers.pointee.load(ordering: .sequentiallyConsistent) != 0 { ck_futex_wake(epoch, Int32.max) }
+        }
+        body(context, 0)
+        barrier()
+    }
+
+    private func serve(_ worker: Int) {
+        var seen: UInt32 = 0
+        while true {
+            wait(epoch, while: seen)
+            seen &+= 1
+            if isStopping { return }
+            if let body, let context {
+                body(context, worker)
+                barrier()
+            }
+        }
+    }
+
+    /// Returns when every worker has called it. Items start from 0 again.
+    @inline(__always)
+    func barrier() {
+        if count == 1 {
+            cursor.pointee.store(0, ordering: .relaxed)
+            return
+        }
+        let now = generation.pointee.load(ordering: .relaxed)
+        if arrived.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == count {
+            arrived.pointee.store(0, ordering: .relaxed)
+            cursor.pointee.store(0, ordering: .relaxed)
+            generation.pointee.store(now &+ 1, ordering: .sequentiallyConsistent)
+            if sleepers.pointee.load(ordering: .sequentiallyConsistent) != 0 { ck_futex_wake(generation, Int32.max) }
+        } else {
+            wait(generation, while: now)
+        }
+    }
+
+    /// Takes the next `grain` items of this kernel call, or returns nil when fewer than `total` were left to take.
+    ///
+    /// Which worker computes an item never shows in the result, so uneven cores balance themselves.
+    @inline(__always)
+    func takeItems(grain: Int, of total: Int) -> Range<Int>? {
+        let begin = cursor.pointee.wrappingAdd(grain, ordering: .relaxed).oldValue
+        return begin < total ? Range(uncheckedBounds: (begin, min(begin &+ grain, total))) : nil
+    }
+
+    /// Spins, then sleeps, until the word is no longer `value`.
+    private func wait(_ word: UnsafeMutablePointer<Atomic<UInt32>>, while value: UInt32) {
+        var spins = 0
+        while word.pointee.load(ordering: .acquiring) == value {
+            if spins < Self.spins {
+                spins &+= 1
+                ck_pause()
+                continue
+            }
+            sleepers.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            ck_futex_wait(word, value)  // returns at once if the word has moved
+            sleepers.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+        }
+    }
+}
+
+extension WorkerPool {
+    /// Runs `body` for 0 ..< `items`, shared among the workers. For loading, where a closure's cost does not matter.
+    func forEach(_ items: Int, _ body: @Sendable (_ item: Int, _ worker: Int) -> Void) {
+        withoutActuallyEscaping(body) { escaping in
+            var job = (pool: Unmanaged.passUnretained(self), items: items, body: escaping)
+            withUnsafeMutablePointer(to: &job) { pointer in
+                run(UnsafeMutableRawPointer(pointer)) { raw, worker in
+                    let job = raw.assumingMemoryBound(
+                        to: (pool: Unmanaged<WorkerPool>, items: Int, body: @Sendable (Int, Int) -> Void).self
+                    ).pointee
+                    job.pool._withUnsafeGuaranteedRef { pool in
+                        while let range = pool.takeItems(grain: 1, of: job.items) {
+                            job.body(range.lowerBound, worker)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+/// One row as floats, bit-equal to what PyPI's `gguf.quants.dequantize` computes.
+///
+/// `columns` is a multiple of the type's block size, and `source` holds `type.rowBytes(columns:)` bytes, at any alignment.
+package func dequantize(
+    _ type: TensorType, _ source: UnsafeRawPointer, columns: Int, into output: UnsafeMutablePointer<Float>
+) {
+    switch type {
+    case .f32: UnsafeMutableRawPointer(output).copyMemory(from: source, byteCount: columns * 4)
+    case .f16: for column in 0..<columns { output[column] = loadHalf(source + 2 * column) }
+    case .bf16:
+        // The upper half of a float.
+        for column in 0..<columns {
+            let bits = UInt16(littleEndian: source.loadUnaligned(fromByteOffset: 2 * column, as: UInt16.self))
+            output[column] = Float(bitPattern: UInt32(bits) << 16)
+        }
+    case .q4_0: dequantizeRow(Q4_0.self, source, columns, output)
+    case .q4_1: dequantizeRow(Q4_1.self, source, columns, output)
+    case .q5_0: dequantizeRow(Q5_0.self, source, columns, output)
+    case .q5_1: dequantizeRow(Q5_1.self, source, columns, output)
+    case .q8_0: dequantizeRow(Q8_0.self, source, columns, output)
+    case .q4_K: dequantizeRow(Q4_K.self, source, columns, output)
+    case .q5_K: dequantizeRow(Q5_K.self, source, columns, output)
+    case .q6_K: dequantizeRow(Q6_K.self, source, columns, output)
+    }
+}
+
+/// Each block is decoded to its affine view on the stack, then evaluated: a format's bit layout is written once.
+@inline(__always)
+private func dequantizeRow<Block: QuantizedBlock>(
+    _: Block.Type, _ source: UnsafeRawPointer, _ columns: Int, _ output: UnsafeMutablePointer<Float>
+) {
+    precondition(columns % Block.size == 0)
+    let groups = Block.size / Block.affine.groupSize
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { codeBuffer in
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { factorBuffer in
+            // Constant, non-zero capacities.
+            let codes = codeBuffer.baseAddress.unsafelyUnwrapped
+            let scales = factorBuffer.baseAddress.unsafelyUnwrapped
+            let offsets = scales + 16
+            var (source, output) = (source, output)
+            for _ in 0..<columns / Block.size {
+                Block.decode(source, codes, scales, offsets)
+                for group in 0..<groups {
+                    evaluate(Block.self, codes + group * Block.affine.groupSize, scales[group], offsets[group], output)
+                    output += Block.affine.groupSize
+                }
+                source += Block.bytes
+            }
+        }
+    }
+}
+
+/// One group. Symmetric types subtract the zero point from the code first, as the reference does: one rounding, not two.
+@inline(__always)
+private func evaluate<Block: QuantizedBlock>(
+    _: Block.Type, _ codes: UnsafeMutablePointer<UInt8>, _ scale: Float, _ offset: Float,
+    _ output: UnsafeMutablePointer<Float>
+) {
+    let raw = UnsafeMutableRawPointer(output)
+    for start in stride(from: 0, to: Block.affine.groupSize, by: 8) {
+        let bytes = UnsafeRawPointer(codes).loadUnaligned(fromByteOffset: start, as: SIMD8<UInt8>.self)
+        let integers = SIMD8<Int32>(truncatingIfNeeded: bytes)
+        let values: SIMD8<Float>
+        if Block.affine.isSymmetric {
+            values = scale * SIMD8<Float>(integers &- Int32(truncatingIfNeeded: Block.affine.zeroPoint))
+        } else {
+            values = scale * SIMD8<Float>(integers) + offset
+        }
+        raw.storeBytes(of: values, toByteOffset: start * 4, as: SIMD8<Float>.self)
+    }
+}

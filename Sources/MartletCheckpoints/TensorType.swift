@@ -1,0 +1,82 @@
+/// How a tensor's elements are stored. Block formats: ggml's `ggml-common.h`.
+package enum TensorType: Sendable, Hashable, CaseIterable {
+    case f32, f16, bf16
+    case q4_0, q4_1, q5_0, q5_1, q8_0
+    case q4_K, q5_K, q6_K
+
+    /// The type's usual name, as in `Q4_K`.
+    package var name: String {
+        switch self {
+        case .f32: "F32"
+        case .f16: "F16"
+        case .bf16: "BF16"
+        case .q4_0: "Q4_0"
+        case .q4_1: "Q4_1"
+        case .q5_0: "Q5_0"
+        case .q5_1: "Q5_1"
+        case .q8_0: "Q8_0"
+        case .q4_K: "Q4_K"
+        case .q5_K: "Q5_K"
+        case .q6_K: "Q6_K"
+        }
+    }
+
+    /// Elements of one row that are stored together; 1 for plain numbers.
+    package var blockSize: Int {
+        switch self {
+        case .f32, .f16, .bf16: 1
+        case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
+        case .q4_K, .q5_K, .q6_K: 256
+        }
+    }
+
+    package var bytesPerBlock: Int {
+        switch self {
+        case .f32: 4
+        case .f16, .bf16: 2
+        case .q4_0: 2 + 16  // scale, 4-bit codes
+        case .q4_1: 2 + 2 + 16  // scale, minimum, 4-bit codes
+        case .q5_0: 2 + 4 + 16  // scale, fifth bits, 4-bit codes
+        case .q5_1: 2 + 2 + 4 + 16  // scale, minimum, fifth bits, 4-bit codes
+        case .q8_0: 2 + 32  // scale, 8-bit codes
+        case .q4_K: 2 + 2 + 12 + 128  // scale, minimum, 6-bit scales and minima of 8 groups, 4-bit codes
+        case .q5_K: 2 + 2 + 12 + 32 + 128  // the same, with fifth bits
+        case .q6_K: 128 + 64 + 16 + 2  // low 4 bits, high 2 bits, 8-bit scales of 16 groups, scale
+        }
+    }
+
+    package var isQuantized: Bool { blockSize > 1 }
+
+    /// Bytes of a row of `columns` elements, a multiple of the block size.
+    package func rowBytes(columns: Int) -> Int { columns / blockSize * bytesPerBlock }
+}
+
+extension TensorType {
+    /// The type with ggml's number `ggmlType`, or nil where we cannot read its elements.
+    init?(ggmlType: UInt32) {
+        switch ggmlType {
+        case 0: self = .f32
+        case 1: self = .f16
+        case 2: self = .q4_0
+        case 3: self = .q4_1
+        case 6: self = .q5_0
+        case 7: self = .q5_1
+        case 8: self = .q8_0
+        case 12: self = .q4_K
+        case 13: self = .q5_K
+        case 14: self = .q6_K
+        case 30: self = .bf16
+        default: return nil
+        }
+    }
+
+    /// Names of ggml's other types, so that an error can say what a file holds.
+    static func unsupportedName(ggmlType: UInt32) -> String? {
+        let names: [UInt32: String] = [
+            9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
+            20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
+            29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
+        ]
+        return names[ggmlType]
+    }
+}

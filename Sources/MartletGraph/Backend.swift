@@ -1,0 +1,66 @@
+/// What an execution device offers: the format its kernels want activations in, and the compilation of a graph.
+///
+/// Models never see a backend: they record a `Graph`, and whoever loads the model hands the graph over.
+package protocol Backend: Sendable {
+    /// The format in which this backend's kernels read the input of a linear layer with that weight.
+    func activationFormat(of weight: LinearWeight) -> ActivationFormat
+
+    /// Uploads and repacks the graph's weights, allocates the arena and the KV pool, and makes the plan runnable.
+    ///
+    /// - Parameters:
+    ///   - graph: as the model recorded it; the backend's legalization and `options.fusions` are applied here.
+    ///   - progress: called with the fraction of weight bytes done, 0 to 1, from one thread at a time.
+    /// - Throws: what reading a weight throws, or an error of the device (memory).
+    func compile(_ graph: Graph, options: CompileOptions, progress: (Double) -> Void) throws -> any CompiledModel
+}
+
+/// How a graph is compiled.
+package struct CompileOptions: Sendable {
+    package var limits: StepLimits
+    /// Rows of the KV pool; a backend rounds up to its page size.
+    package var kvRows: Int
+    package var kvType: KVType
+    /// Rewrites to apply, in order. Leave one out to measure what it brings.
+    package var fusions: [Fusion]
+
+    package init(limits: StepLimits, kvRows: Int, kvType: KVType = .f16, fusions: [Fusion] = Fusion.all) {
+        self.limits = limits
+        self.kvRows = kvRows
+        self.kvType = kvType
+        self.fusions = fusions
+    }
+}
+
+/// Element type of the KV cache.
+package enum KVType: String, Sendable, CaseIterable {
+    case f16, f32
+
+    package var byteCount: Int { self == .f16 ? 2 : 4 }
+}
+
+/// A model that is ready to run steps. Not thread-safe: the engine thread owns it.
+package protocol CompiledModel: AnyObject {
+    var plan: Plan { get }
+    var limits: StepLimits { get }
+    /// Rows that the KV pool holds.
+    var kvRows: Int { get }
+    /// Bytes of packed weights, of the KV pool, and of the arena.
+    var memory: MemoryUse { get }
+
+    /// Replays the plan for this step's metadata.
+    ///
+    /// - Returns: the logits of the sampled rows, `[input.sampledCount, vocabulary]` row-major, valid until the next call.
+    func run(_ input: StepInput) -> UnsafeBufferPointer<Float>
+}
+
+package struct MemoryUse: Sendable {
+    package var weights: Int
+    package var kvCache: Int
+    package var arena: Int
+
+    package init(weights: Int, kvCache: Int, arena: Int) {
+        self.weights = weights
+        self.kvCache = kvCache
+        self.arena = arena
+    }
+}

@@ -1,0 +1,199 @@
+extension Fusion {
+    /// norm → rows becomes rows → norm: only rows whose logits are needed are normalized and reach `lm_head`.
+    package static let rowsBeforeNorm = Fusion(
+        name: "rowsBeforeNorm", reason: "only sampled rows are normalized", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .rows = node.op, let (normIndex, norm) = rewriter.soleProducer(of: node.inputs[0]),
+                case .rmsNorm = norm.op
+            else { continue }
+            let selected = rewriter.makeValue(rewriter.graph[node.outputs[0]].shape)
+            rewriter.replace(
+                normIndex, with: .init(op: .rows, inputs: norm.inputs, outputs: [selected], label: node.label))
+            rewriter.replace(
+                index, with: .init(op: norm.op, inputs: [selected], outputs: node.outputs, label: norm.label))
+        }
+    }
+
+    /// linear → addBias becomes one linear: the product is not read and written again.
+    package static let linearBias = Fusion(
+        name: "linearBias", reason: "the product is not read and written again", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .addBias(let bias) = node.op,
+                let (linearIndex, linear) = rewriter.soleProducer(of: node.inputs[0]),
+                case .linear(let weight) = linear.op, weight.bias == nil
+            else { continue }
+            let biased = LinearWeight(
+                weight.name, parts: weight.parts, isInterleaved: weight.isInterleaved, bias: bias.values)
+            rewriter.replace(linearIndex)
+            rewriter.replace(
+                index,
+                with: .init(op: .linear(biased), inputs: linear.inputs, outputs: node.outputs, label: linear.label))
+        }
+    }
+
+    /// silu → multiply becomes swiGLU: silu's result is never stored.
+    package static let swiGLU = Fusion(
+        name: "swiGLU", reason: "silu(gate) is never stored", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .multiply = node.op, let (siluIndex, silu) = rewriter.soleProducer(of: node.inputs[0]),
+                case .silu = silu.op
+            else { continue }
+            rewriter.replace(siluIndex)
+            rewriter.replace(
+                index,
+                with: .init(
+                    op: .swiGLU, inputs: [silu.inputs[0], node.inputs[1]], outputs: node.outputs, label: node.label))
+        }
+    }
+
+    /// gate, up → swiGLU becomes one linear with an epilogue: gate and up never leave the cache.
+    package static let linearSwiGLU = Fusion(
+        name: "linearSwiGLU", reason: "gate and up are never stored", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .swiGLU = node.op,
+                let (gateIndex, gate) = rewriter.soleProducer(of: node.inputs[0]),
+                case .linear(let gateWeight) = gate.op,
+                let (upIndex, up) = rewriter.soleProducer(of: node.inputs[1]), case .linear(let upWeight) = up.op,
+                gate.inputs == up.inputs, gateWeight.bias == nil, upWeight.bias == nil,
+                gateWeight.parts.count == 1, upWeight.parts.count == 1, gateWeight.rows == upWeight.rows,
+                // Gate and up panels alternate in memory, so they must have one layout.
+                gateWeight.parts[0].encoding == upWeight.parts[0].encoding
+            else { continue }
+            let joined = LinearWeight(
+                gateWeight.name + "+" + upWeight.name, parts: gateWeight.parts + upWeight.parts, isInterleaved: true,
+                bias: nil)
+            rewriter.replace(gateIndex)
+            rewriter.replace(upIndex)
+            rewriter.replace(
+                index,
+                with: .init(op: .linearSwiGLU(joined), inputs: gate.inputs, outputs: node.outputs, label: node.label))
+        }
+    }
+
+    /// Linears that read the same value become one (q, k, v → qkv): the input is read once, and one kernel call has
+    /// more rows to share among the workers.
+    package static let sharedInput = Fusion(
+        name: "sharedInput", reason: "the input is read once", followsLegalization: false
+    ) { rewriter in
+        for value in rewriter.graph.values.indices.map(Graph.ValueID.init) {
+            let linears = rewriter.readers(of: value).compactMap { index -> (Int, Graph.Node, LinearWeight)? in
+                let node = rewriter.graph.nodes[index]
+                guard case .linear(let weight) = node.op, !weight.isInterleaved else { return nil }
+                return (index, node, weight)
+            }
+            guard linears.count > 1, Set(linears.map { rewriter.activationFormat($0.2) }).count == 1 else { continue }
+            let weights = linears.map(\.2)
+            let bias: [Float]? =
+                weights.allSatisfy { $0.bias == nil }
+                ? nil : weights.flatMap { $0.bias ?? [Float](repeating: 0, count: $0.rows) }
+            let joined = LinearWeight(
+                weights.map(\.name).joined(separator: "+"), parts: weights.flatMap(\.parts), isInterleaved: false,
+                bias: bias)
+            let output = rewriter.makeValue(Shape(rewriter.graph[value].shape.rows, joined.rows))
+            let product = Graph.Node(op: .linear(joined), inputs: [value], outputs: [output], label: linears[0].1.label)
+            var offset = 0
+            for (position, (index, node, weight)) in linears.enumerated() {
+                let view = Graph.Node(
+                    op: .slice(offset: offset), inputs: [output], outputs: node.outputs, label: node.label)
+                if position == 0 {
+                    rewriter.replace(index, with: product, view)
+                } else {
+                    rewriter.replace(index, with: view)
+                }
+                offset += weight.rows
+            }
+        }
+    }
+
+    /// linear → add becomes one linear that adds to the residual stream where it lies.
+    package static let linearAdd = Fusion(
+        name: "linearAdd", reason: "the product is added where the residual stream lies", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .add = node.op, let (linearIndex, linear) = rewriter.soleProducer(of: node.inputs[1]),
+                case .linear(let weight) = linear.op
+            else { continue }
+            rewriter.replace(linearIndex)
+            rewriter.replace(
+                index,
+                with: .init(
+                    op: .linearAdd(weight), inputs: [linear.inputs[0], node.inputs[0]], outputs: node.outputs,
+                    label: linear.label))
+        }
+    }
+
+    /// add → rmsNorm becomes one pass over the row. (Where `linearAdd` has taken the add, nothing is left to do.)
+    package static let skipRMSNorm = Fusion(
+        name: "skipRMSNorm", reason: "the sum is normalized while it is in registers", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .rmsNorm(let norm) = node.op, let (addIndex, add) = rewriter.producer(of: node.inputs[0]),
+                case .add = add.op, norm.weight.values.count == rewriter.graph[node.inputs[0]].shape.width,
+                // The sum is now made where the norm stood: nothing may read it before.
+                rewriter.readers(of: node.inputs[0]).first == index
+            else { continue }
+            rewriter.replace(addIndex)
+            rewriter.replace(
+                index,
+                with: .init(
+                    op: .skipRMSNorm(norm), inputs: add.inputs, outputs: [node.inputs[0], node.outputs[0]],
+                    label: node.label))
+        }
+    }
+
+    /// rope(q), rope(k), storeKV become one pass over q, k and v: rotated keys go straight to their place in the KV pool.
+    package static let ropeStoreKV = Fusion(
+        name: "ropeStoreKV", reason: "rotated keys go straight to the KV pool", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .attention(let attention) = node.op,
+                let (storeIndex, store) = rewriter.soleProducer(of: node.inputs[1]),
+                case .storeKV(let layer) = store.op,
+                let (queryIndex, query) = rewriter.soleProducer(of: node.inputs[0]),
+                case .rope(let rotary, let headDim) = query.op,
+                let (keyIndex, key) = rewriter.soleProducer(of: store.inputs[0]),
+                case .rope(rotary, headDim) = key.op, headDim == attention.kv.headDim, queryIndex < storeIndex
+            else { continue }
+            rewriter.replace(queryIndex)
+            rewriter.replace(keyIndex)
+            rewriter.replace(
+                storeIndex,
+                with: .init(
+                    op: .ropeStoreKV(rotary, layer), inputs: [query.inputs[0], key.inputs[0], store.inputs[1]],
+                    outputs: [node.inputs[0], node.inputs[1]], label: node.label))
+            rewriter.replace(index, with: node)
+        }
+    }
+
+    /// A conversion moves into the op that makes the value: the float row is never stored.
+    package static let convertInProducer = Fusion(
+        name: "convertInProducer", reason: "the float row is never stored", followsLegalization: true
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .convert(let format) = node.op,
+                let (makerIndex, maker) = rewriter.soleProducer(of: node.inputs[0]),
+                maker.op.canConvertOutput(width: rewriter.graph[node.inputs[0]].shape.width)
+            else { continue }
+            var converting = maker
+            converting.outputs[converting.outputs.count - 1] = node.outputs[0]
+            rewriter.setFormat(format, of: node.outputs[0])
+            rewriter.replace(makerIndex, with: converting)
+            rewriter.replace(index)
+        }
+    }
+}
+
+extension Op {
+    /// Whether the op's kernel can write its last output in a converted format: it must hold whole rows or whole groups.
+    fileprivate func canConvertOutput(width: Int) -> Bool {
+        switch self {
+        case .rmsNorm(let norm): norm.weight.values.count == width
+        case .skipRMSNorm, .swiGLU, .linearSwiGLU, .attention: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,94 @@
+/// A symbolic value while a model's forward function is traced: it has a shape and no data.
+///
+/// Layers are structs with `callAsFunction` that call these methods; each records one op in the graph.
+package struct Tensor {
+    let tracer: Tracer
+    let id: Graph.ValueID
+    package let shape: Shape
+
+    private func record(_ op: Op, _ others: Tensor..., shape: Shape? = nil) -> Tensor {
+        tracer.record(op, [id] + others.map(\.id), shape: shape ?? self.shape)
+    }
+
+    /// x Wᵀ.
+    package func linear(_ weight: LinearWeight) -> Tensor {
+        precondition(weight.columns == shape.width, "\(weight.name): \(weight.columns) columns, input \(shape.width)")
+        return record(.linear(weight), shape: Shape(shape.rows, weight.rows))
+    }
+
+    package func rmsNorm(_ norm: RMSNormParameters) -> Tensor {
+        precondition(shape.width % norm.weight.values.count == 0)
+        return record(.rmsNorm(norm))
+    }
+
+    package func addBias(_ bias: Vector) -> Tensor {
+        precondition(bias.values.count == shape.width)
+        return record(.addBias(bias))
+    }
+
+    package func silu() -> Tensor { record(.silu) }
+
+    package func rope(_ rotary: RotaryEmbedding, headDim: Int) -> Tensor {
+        precondition(shape.width % headDim == 0 && rotary.dimensions <= headDim)
+        return record(.rope(rotary, headDim: headDim))
+    }
+
+    /// Columns `offset ..< offset + width`, as a view.
+    package func slice(offset: Int, width: Int) -> Tensor {
+        precondition(offset >= 0 && width > 0 && offset + width <= shape.width)
+        return record(.slice(offset: offset), shape: Shape(shape.rows, width))
+    }
+
+    /// Writes the keys and values of this step's tokens (`self` are the keys) and attends over each token's context.
+    package static func attention(q: Tensor, k: Tensor, v: Tensor, _ attention: AttentionParameters) -> Tensor {
+        let width = attention.kv.kvHeads * attention.kv.headDim
+        precondition(k.shape.width == width && v.shape.width == width)
+        precondition(q.shape.width == attention.heads * attention.kv.headDim)
+        let written = k.record(.storeKV(attention.kv), v, shape: Shape(.tokens, 0))
+        return q.record(.attention(attention), written)
+    }
+
+    /// The rows whose logits are needed.
+    package func sampledRows() -> Tensor { record(.rows, shape: Shape(.sampled, shape.width)) }
+
+    package static func + (a: Tensor, b: Tensor) -> Tensor {
+        precondition(a.shape == b.shape)
+        return a.record(.add, b)
+    }
+
+    package static func * (a: Tensor, b: Tensor) -> Tensor {
+        precondition(a.shape == b.shape)
+        return a.record(.multiply, b)
+    }
+}
+
+/// Records a forward function: the graph grows as tensors are computed from one another.
+package final class Tracer {
+    private var graph = Graph()
+    private var scopes: [String] = []
+
+    package init() {}
+
+    /// The embeddings of the step's tokens: where every trace begins.
+    package func embed(_ table: LinearWeight) -> Tensor {
+        record(.embed(table), [], shape: Shape(.tokens, table.columns))
+    }
+
+    /// Runs `body` with `name` added to the labels of what it records.
+    package func scope<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+        scopes.append(name)
+        defer { scopes.removeLast() }
+        return try body()
+    }
+
+    /// Ends the trace with its result.
+    package func finish(_ output: Tensor) -> Graph {
+        graph.output = output.id
+        return graph
+    }
+
+    func record(_ op: Op, _ inputs: [Graph.ValueID], shape: Shape) -> Tensor {
+        let label = scopes.joined(separator: ".")
+        return Tensor(tracer: self, id: graph.record(op, inputs, shape: shape, label: label), shape: shape)
+    }
+}

@@ -1,0 +1,84 @@
+/// How the values of a stored weight matrix are encoded.
+package enum WeightEncoding: Sendable, Hashable {
+    case f32, f16, bf16
+    /// Integer codes with a scale and an offset per group of columns: value = scale · code + offset.
+    case affine(AffineEncoding)
+}
+
+/// The shape of an affine quantization. Every integer format that Martlet reads is one of these (DESIGN §1.5).
+package struct AffineEncoding: Sendable, Hashable {
+    /// Bits that the largest code needs: 4, 5, 6 or 8.
+    package var bits: Int
+    /// Consecutive columns that share a scale: 16, 32 or a multiple of 32.
+    package var groupSize: Int
+    /// The code that means 0 if every offset is -zeroPoint · scale; nil if offsets are free.
+    package var zeroPoint: Int?
+
+    package init(bits: Int, groupSize: Int, zeroPoint: Int?) {
+        self.bits = bits
+        self.groupSize = groupSize
+        self.zeroPoint = zeroPoint
+    }
+}
+
+/// A weight matrix `[rows, columns]` as its file stores it, read row by row while a backend repacks it.
+///
+/// Conformances are readers of a file format; backends need only this. Reading is thread-safe.
+package protocol WeightSource: Sendable {
+    var rows: Int { get }
+    var columns: Int { get }
+    var encoding: WeightEncoding { get }
+    /// Bytes that the matrix takes in its file.
+    var byteCount: Int { get }
+
+    /// Writes one row as float32, `columns` values: the exact dequantized weights.
+    func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>)
+    /// Writes one row's codes (`columns`), scales and offsets (`columns / groupSize` each). Only for affine encodings.
+    func readAffineRow(
+        _ row: Int, codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
+        offsets: UnsafeMutablePointer<Float>)
+    /// Tells the reader that the matrix has been repacked, so that its file pages may leave memory.
+    func release()
+}
+
+/// The weight of a linear layer, `[rows, columns]`; a backend packs each instance once, so sharing one (tied
+/// embeddings) shares the memory.
+package final class LinearWeight: Sendable {
+    package let name: String
+    /// One source, or several that a fusion joined: all have the same columns.
+    package let parts: [any WeightSource]
+    /// True if rows of the (two) parts alternate in blocks of 16: gate and up lie side by side for the SwiGLU epilogue.
+    package let isInterleaved: Bool
+    /// `[rows]`, or nil.
+    package let bias: [Float]?
+
+    package init(_ name: String, _ source: any WeightSource, bias: [Float]? = nil) {
+        precondition(bias == nil || bias?.count == source.rows)
+        self.name = name
+        self.parts = [source]
+        self.isInterleaved = false
+        self.bias = bias
+    }
+
+    init(_ name: String, parts: [any WeightSource], isInterleaved: Bool, bias: [Float]?) {
+        self.name = name
+        self.parts = parts
+        self.isInterleaved = isInterleaved
+        self.bias = bias
+    }
+
+    package var rows: Int { parts.reduce(0) { $0 + $1.rows } }
+    package var columns: Int { parts[0].columns }
+    package var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
+}
+
+/// A small parameter that is kept as float32: the weight of a norm, a bias.
+package final class Vector: Sendable {
+    package let name: String
+    package let values: [Float]
+
+    package init(_ name: String, _ values: [Float]) {
+        self.name = name
+        self.values = values
+    }
+}

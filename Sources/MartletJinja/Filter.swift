@@ -1,0 +1,84 @@
+/// A filter: a function whose first argument stands before the bar.
+struct Filter: Sendable {
+    typealias Body = @Sendable (Interpreter, Value, BoundArguments) throws(JinjaError) -> Value
+
+    let name: String
+    private let signature: Signature
+    private let body: Body
+
+    init(_ name: String, _ parameters: [String] = [], required: Int = 0, _ body: @escaping Body) {
+        self.name = name
+        signature = .parameters(parameters, required: required)
+        self.body = body
+    }
+
+    init(anything name: String, _ body: @escaping Body) {
+        self.name = name
+        signature = .anything
+        self.body = body
+    }
+
+    private init(alias name: String, of filter: Filter) {
+        self.name = name
+        signature = filter.signature
+        body = filter.body
+    }
+
+    func call(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError) -> Value {
+        try body(interpreter, value, try signature.bind(arguments, of: name, in: interpreter))
+    }
+
+    /// Jinja2's builtin filters, except `random`, `pprint`, `urlize`, `xmlattr` and `filesizeformat`, which have no place in a
+    /// prompt.
+    static let named: [String: Filter] = {
+        var filters: [String: Filter] = [:]
+        for filter in general + numbers + text + html + sequences + selection { filters[filter.name] = filter }
+        for (alias, name) in ["d": "default", "count": "length", "e": "escape"] {
+            filters[alias] = filters[name].map { Filter(alias: alias, of: $0) }
+        }
+        return filters
+    }()
+
+    private static let general: [Filter] = [
+        Filter("default", ["default_value", "boolean"]) { _, value, arguments in
+            let replaces = value.isUndefined || (arguments[1]?.isTrue ?? false) && !value.isTrue
+            return replaces ? arguments[0] ?? .emptyString : value
+        },
+        Filter("length") { (interpreter, value, _) throws(JinjaError) in .int(try interpreter.length(of: value)) },
+        Filter("string") { (interpreter, value, _) throws(JinjaError) in .string(try interpreter.text(value)) },
+        // Prompts are not escaped, so there is nothing to be safe from.
+        Filter("safe") { (interpreter, value, _) throws(JinjaError) in .string(try interpreter.text(value)) },
+        Filter("attr", ["name"], required: 1) { (interpreter, value, arguments) throws(JinjaError) in
+            let name = try interpreter.requireString(arguments.value(0), "the attribute name")
+            // Unlike `value.name`, the filter never looks at the keys of a dictionary.
+            if case .dictionary = value, Method.named(name, of: value) == nil {
+                return .undefined(.init(owner: "dict object", name: name))
+            }
+            return try interpreter.attribute(name, of: value)
+        },
+        Filter("tojson", ["ensure_ascii", "indent", "separators", "sort_keys"]) {
+            (interpreter, value, arguments) throws(JinjaError) in
+            var format = JSONWriter()
+            format.ensureASCII = arguments[0]?.isTrue ?? false
+            switch arguments[1] {
+            case nil, .some(.none): break
+            case .string(let indentation): format.indentation = indentation
+            case .some(let width):
+                let width = max(0, try interpreter.requireInteger(width, "indent"))
+                try interpreter.checkStringBytes(width)
+                format.indentation = String(repeating: " ", count: width)
+            }
+            if format.indentation != nil { format.itemSeparator = "," }
+            switch arguments[2] {
+            case nil, .some(.none): break
+            case .some(let separators):
+                let pair = try interpreter.elements(of: separators)
+                guard pair.count == 2 else { throw interpreter.fail("separators must be a pair") }
+                format.itemSeparator = try interpreter.requireString(pair[0], "a separator")
+                format.keySeparator = try interpreter.requireString(pair[1], "a separator")
+            }
+            format.sortKeys = arguments[3]?.isTrue ?? false
+            return try interpreter.string(try interpreter.json(value, format))
+        },
+    ]
+}

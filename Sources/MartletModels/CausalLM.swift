@@ -1,0 +1,40 @@
+package import MartletCheckpoints
+package import MartletGraph
+
+/// A decoder-only language model: a forward function that is traced once, from the step's tokens to the logits of the
+/// sampled rows.
+package protocol CausalLM: Sendable {
+    /// Takes the model's tensors from a checkpoint.
+    ///
+    /// - Parameter contextLength: the longest context it will be run with (some rotary scalings depend on it).
+    init(_ weights: Weights, contextLength: Int) throws(CheckpointError)
+
+    /// - Returns: logits `[sampled, vocabulary]`.
+    func callAsFunction(_ tokens: Tracer) -> Tensor
+}
+
+/// The architectures that Martlet knows, by Hugging Face `model_type`: one line each.
+package enum ModelRegistry {
+    private static let architectures: [String: any CausalLM.Type] = [
+        "llama": Llama.self
+    ]
+
+    /// Builds and traces the checkpoint's model.
+    ///
+    /// - Throws: `CheckpointError` for an unknown architecture (with the list of known ones), for tensors that are missing,
+    ///   of the wrong shape or left over.
+    package static func graph(of checkpoint: Checkpoint, contextLength: Int) throws(CheckpointError) -> Graph {
+        let name = checkpoint.configuration.architecture
+        guard let architecture = architectures[name] else {
+            throw CheckpointError(
+                file: checkpoint.path,
+                reason:
+                    "unknown architecture '\(name)'; known are \(architectures.keys.sorted().joined(separator: ", "))")
+        }
+        let weights = Weights(checkpoint)
+        let model = try architecture.init(weights, contextLength: contextLength)
+        try weights.finish()
+        let tracer = Tracer()
+        return tracer.finish(model(tracer))
+    }
+}

@@ -1,0 +1,125 @@
+/// Tokens that are found in the text as they are, before the model sees it: control tokens such as `<|im_start|>`, and
+/// ordinary ones that a publisher added later.
+struct AddedTokens: Sendable {
+    struct Token: Sendable {
+        var id: TokenID
+        /// UTF-8.
+        var content: [UInt8]
+        /// Control tokens. Without `parseSpecial` their spelling is ordinary text.
+        var isSpecial = false
+        /// Also takes the whitespace to its left, or right.
+        var stripsLeft = false
+        var stripsRight = false
+        /// Only where no letter or digit touches it.
+        var isSingleWord = false
+        /// Looked for in the normalized text, not in the text as it came.
+        var isNormalized = false
+    }
+
+    /// The reference has tokens of some dozens of bytes. Matching costs up to this much for each byte of text.
+    static let maximumLength = 1024
+
+    enum Segment {
+        case token(TokenID)
+        case text(Range<Int>)
+    }
+
+    private let tokens: [Token]
+    private let byID: [TokenID: Int]
+    private let raw: Matchers
+    private let normalized: Matchers
+
+    /// One trie for text of users, one for text that may spell special tokens.
+    private struct Matchers: Sendable {
+        var ordinary = ByteTrie()
+        var all = ByteTrie()
+    }
+
+    init(_ tokens: [Token], normalizer: Normalizer?) throws(TokenizerError) {
+        var raw = Matchers()
+        var normalized = Matchers()
+        for (index, token) in tokens.enumerated() {
+            guard token.content.count <= Self.maximumLength else {
+                throw .unsupported("the added token \(token.id) has \(token.content.count) bytes")
+            }
+            var content = token.content
+            if token.isNormalized, let normalizer { content = normalizer.normalize(content) }
+            func insert(into matchers: inout Matchers) {
+                matchers.all.insert(content, value: Int32(index))
+                if !token.isSpecial { matchers.ordinary.insert(content, value: Int32(index)) }
+            }
+            if token.isNormalized { insert(into: &normalized) } else { insert(into: &raw) }
+        }
+        self.tokens = tokens
+        self.raw = raw
+        self.normalized = normalized
+        byID = Dictionary(tokens.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { $1 })
+    }
+
+    func isSpecial(_ id: TokenID) -> Bool {
+        byID[id].map { tokens[$0].isSpecial } ?? false
+    }
+
+    var hasNormalized: Bool { !normalized.all.isEmpty }
+
+    /// Cuts `text` (valid UTF-8) at the added tokens in it, leftmost first and the longest at a place.
+    func split(_ text: UnsafeBufferPointer<UInt8>, normalized isNormalized: Bool, parseSpecial: Bool) -> [Segment] {
+        let matchers = isNormalized ? normalized : raw
+        let trie = parseSpecial ? matchers.all : matchers.ordinary
+        if trie.isEmpty { return text.isEmpty ? [] : [.text(0..<text.count)] }
+        var segments: [Segment] = []
+        var textStart = 0
+        var position = 0
+        while position < text.count {
+            guard trie.canStart(with: text[position]) else {
+                position += 1
+                continue
+            }
+            var found: (length: Int, token: Token)?
+            trie.forEachPrefix(of: text, at: position) { length, value in found = (length, tokens[Int(value)]) }
+            guard let (length, token) = found else {
+                position += 1
+                continue
+            }
+            var start = position
+            var end = position + length
+            position = end
+            if token.isSingleWord, touchesWord(text, start, end) { continue }
+            if token.stripsLeft {
+                while start > textStart, let scalar = Self.scalar(before: start, in: text), Self.isSpace(scalar.value) {
+                    start -= scalar.length
+                }
+                start = max(start, textStart)
+            }
+            if token.stripsRight {
+                while end < text.count {
+                    let scalar = UTF8Scalars.decode(text, at: end)
+                    guard Self.isSpace(scalar.value) else { break }
+                    end += scalar.length
+                }
+            }
+            if start > textStart { segments.append(.text(textStart..<start)) }
+            segments.append(.token(token.id))
+            textStart = end
+            position = end
+        }
+        if textStart < text.count { segments.append(.text(textStart..<text.count)) }
+        return segments
+    }
+
+    private static let spaces = ScalarBitmap(UnicodeProperties.whitespace)
+    private static let words = ScalarBitmap(UnicodeProperties.unicodeWord)
+
+    private static func isSpace(_ scalar: UInt32) -> Bool { spaces.contains(scalar) }
+
+    private static func scalar(before end: Int, in text: UnsafeBufferPointer<UInt8>) -> (value: UInt32, length: Int)? {
+        var start = end - 1
+        while start > 0, text[start] & 0xC0 == 0x80 { start -= 1 }
+        return start < 0 ? nil : UTF8Scalars.decode(text, at: start)
+    }
+
+    private func touchesWord(_ text: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
+        if start > 0, let before = Self.scalar(before: start, in: text), Self.words.contains(before.value) { return true }
+        return end < text.count && Self.words.contains(UTF8Scalars.decode(text, at: end).value)
+    }
+}

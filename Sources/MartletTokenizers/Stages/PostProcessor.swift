@@ -1,0 +1,5 @@
+/// The special tokens around a text.
+struct PostProcessor: Sendable {
+    var prefix: [TokenID] = []
+    var suffix: [TokenID] = []
+}

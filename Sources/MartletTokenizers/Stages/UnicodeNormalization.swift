@@ -1,0 +1,106 @@
+internal import Foundation
+
+/// Unicode normalization forms (UAX #15), linear in the text up to the sorting of marks.
+///
+/// Foundation's own conversion takes quadratic time on long runs of combining marks, which a user may send; so it is only
+/// asked about one or two scalars at a time, and the algorithm is here.
+enum UnicodeNormalization: Sendable {
+    case nfc, nfd, nfkc, nfkd
+
+    func normalize(_ bytes: [UInt8]) -> [UInt8] {
+        if bytes.allSatisfy({ $0 < 0x80 }) { return bytes }
+        let text = String(decoding: bytes, as: UTF8.self)
+        if self == .nfc {
+            var span = text.utf8Span
+            if span.checkForNFC(quickCheck: true) { return bytes }
+        }
+        var converter = Converter(isCompatible: self == .nfkc || self == .nfkd)
+        for scalar in text.unicodeScalars { converter.decompose(scalar) }
+        converter.sortMarks()
+        if self == .nfc || self == .nfkc { converter.compose() }
+        var result = String.UnicodeScalarView()
+        result.append(contentsOf: converter.scalars.lazy.map(\.scalar))
+        return Array(String(result).utf8)
+    }
+
+    private struct Element {
+        var scalar: Unicode.Scalar
+        /// Canonical combining class; 0 starts a new sequence.
+        var combiningClass: UInt8
+    }
+
+    private struct Converter {
+        let isCompatible: Bool
+        var scalars: [Element] = []
+        private var decompositions: [Unicode.Scalar: [Element]] = [:]
+        private var compositions: [UInt64: Unicode.Scalar?] = [:]
+
+        init(isCompatible: Bool) {
+            self.isCompatible = isCompatible
+        }
+
+        mutating func decompose(_ scalar: Unicode.Scalar) {
+            if scalar.isASCII {
+                scalars.append(Element(scalar: scalar, combiningClass: 0))
+            } else if let known = decompositions[scalar] {
+                scalars.append(contentsOf: known)
+            } else {
+                let text = String(scalar)
+                let parts = isCompatible ? text.decomposedStringWithCompatibilityMapping : text.decomposedStringWithCanonicalMapping
+                let elements = parts.unicodeScalars.map {
+                    Element(scalar: $0, combiningClass: $0.properties.canonicalCombiningClass.rawValue)
+                }
+                decompositions[scalar] = elements
+                scalars.append(contentsOf: elements)
+            }
+        }
+
+        /// Canonical ordering: marks of each run by combining class, equal ones as they came.
+        mutating func sortMarks() {
+            var start = 0
+            while start < scalars.count {
+                guard scalars[start].combiningClass != 0 else {
+                    start += 1
+                    continue
+                }
+                var end = start + 1
+                while end < scalars.count, scalars[end].combiningClass != 0 { end += 1 }
+                let run = scalars[start..<end].enumerated().sorted {
+                    ($0.element.combiningClass, $0.offset) < ($1.element.combiningClass, $1.offset)
+                }
+                scalars.replaceSubrange(start..<end, with: run.map(\.element))
+                start = end
+            }
+        }
+
+        mutating func compose() {
+            var result: [Element] = []
+            result.reserveCapacity(scalars.count)
+            var starter: Int?
+            for element in scalars {
+                // A mark reaches its starter unless one of the same or a higher class, or another starter, is between.
+                if let starter, starter == result.count - 1 || result[result.count - 1].combiningClass < element.combiningClass,
+                    let composed = composition(result[starter].scalar, element.scalar)
+                {
+                    result[starter].scalar = composed
+                    continue
+                }
+                if element.combiningClass == 0 { starter = result.count }
+                result.append(element)
+            }
+            scalars = result
+        }
+
+        private mutating func composition(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
+            if second.isASCII { return nil }
+            let key = UInt64(first.value) << 32 | UInt64(second.value)
+            if let known = compositions[key] { return known }
+            var pair = String(first)
+            pair.unicodeScalars.append(second)
+            let composed = pair.precomposedStringWithCanonicalMapping.unicodeScalars
+            let result = composed.count == 1 ? composed.first : nil
+            compositions[key] = .some(result)
+            return result
+        }
+    }
+}

@@ -1,0 +1,82 @@
+extension Tokenizer {
+    /// The tokens of `text`.
+    ///
+    /// - Parameters:
+    ///   - addSpecialTokens: Puts the model's special tokens around the result, usually the beginning-of-sequence token.
+    ///   - parseSpecial: Lets the text spell special tokens. Only for text that we made, such as a rendered chat template:
+    ///     in text from users `<|im_start|>` is ordinary text.
+    package func encode(_ text: String, addSpecialTokens: Bool = false, parseSpecial: Bool = false) -> [TokenID] {
+        var text = text
+        let bytes = text.withUTF8 { Array($0) }
+        return encode(validated: bytes, addSpecialTokens: addSpecialTokens, parseSpecial: parseSpecial)
+    }
+
+    /// The tokens of a text in UTF-8; what is not UTF-8 counts as U+FFFD.
+    package func encode(bytes: [UInt8], addSpecialTokens: Bool = false, parseSpecial: Bool = false) -> [TokenID] {
+        encode(
+            validated: UTF8Scalars.repaired(bytes), addSpecialTokens: addSpecialTokens, parseSpecial: parseSpecial)
+    }
+
+    private func encode(validated bytes: [UInt8], addSpecialTokens: Bool, parseSpecial: Bool) -> [TokenID] {
+        precondition(bytes.count <= Self.maximumTextLength, "text too long to tokenize")
+        var encoder = SegmentEncoder(self, textLength: bytes.count)
+        if addSpecialTokens { encoder.output += postProcessor.prefix }
+        let segments = bytes.withUnsafeBufferPointer {
+            addedTokens.split($0, normalized: false, parseSpecial: parseSpecial)
+        }
+        for segment in segments {
+            switch segment {
+            case .token(let id): encoder.output.append(id)
+            case .text(let range):
+                let isFirst = range.lowerBound == 0
+                let part = range.count == bytes.count ? bytes : Array(bytes[range])
+                encodeText(normalizer?.normalize(part) ?? part, isFirst: isFirst, parseSpecial: parseSpecial, &encoder)
+            }
+        }
+        if addSpecialTokens { encoder.output += postProcessor.suffix }
+        return encoder.output
+    }
+
+    private func encodeText(_ text: [UInt8], isFirst: Bool, parseSpecial: Bool, _ encoder: inout SegmentEncoder) {
+        guard addedTokens.hasNormalized else { return encoder.encode(PreTokenizedText(text, isFirst: isFirst)) }
+        let segments = text.withUnsafeBufferPointer {
+            addedTokens.split($0, normalized: true, parseSpecial: parseSpecial)
+        }
+        for segment in segments {
+            switch segment {
+            case .token(let id): encoder.output.append(id)
+            case .text(let range):
+                let part = range.count == text.count ? text : Array(text[range])
+                encoder.encode(PreTokenizedText(part, isFirst: isFirst && range.lowerBound == 0))
+            }
+        }
+    }
+}
+
+/// Pre-tokenizer and model over the segments of one text.
+private struct SegmentEncoder {
+    private let preTokenizer: PreTokenizer?
+    private let model: Tokenizer.Model
+    private var scratch: BPEScratch
+    var output: [TokenID] = []
+
+    init(_ tokenizer: Tokenizer, textLength: Int) {
+        preTokenizer = tokenizer.preTokenizer
+        model = tokenizer.model
+        scratch = BPEScratch(textLength: textLength)
+        output.reserveCapacity(textLength / 4 + 8)
+    }
+
+    mutating func encode(_ segment: consuming PreTokenizedText) {
+        preTokenizer?.words(of: &segment)
+        let words = segment.words
+        segment.bytes.withUnsafeBufferPointer { bytes in
+            switch model {
+            case .bpe(let bpe):
+                for word in words { bpe.encode(UnsafeBufferPointer(rebasing: bytes[word]), &scratch, &output) }
+            case .unigram(let unigram):
+                for word in words { unigram.encode(UnsafeBufferPointer(rebasing: bytes[word]), &output) }
+            }
+        }
+    }
+}
