@@ -85,7 +85,6 @@ struct Statement: Sendable {
         case filter([FilterExpression], body: [Statement])
         /// A body with variables of its own: `{% generation %}`, `{% block %}`, `{% autoescape false %}`.
         case scoped([Statement])
-        case expression(Expression)
         case `break`
         case `continue`
     }

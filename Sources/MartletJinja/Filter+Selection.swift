@@ -11,6 +11,8 @@ extension Filter {
 
     /// `map("filter", arguments…)` or `map(attribute="name", default=…)`.
     private static func map(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError) -> Value {
+        // Jinja2 passes over what is false, such as None, before it looks at anything else.
+        guard value.isTrue else { return try interpreter.iterator([]) }
         var arguments = arguments
         var results: [Value] = []
         if arguments.positional.isEmpty, let index = arguments.keyword.firstIndex(where: { $0.name == "attribute" }) {
@@ -18,7 +20,7 @@ extension Filter {
             var fallback: Value?
             if let index = arguments.keyword.firstIndex(where: { $0.name == "default" }) {
                 let value = arguments.keyword.remove(at: index).value
-                if case .none = value {} else { fallback = value }
+                if case .null = value {} else { fallback = value }
             }
             if let unexpected = arguments.keyword.first {
                 throw interpreter.fail("unexpected keyword argument '\(unexpected.name)'")
@@ -42,6 +44,7 @@ extension Filter {
     /// truth.
     private static func select(_ name: String, keeps: Bool, byAttribute: Bool) -> Filter {
         Filter(anything: name) { (interpreter, value, arguments) throws(JinjaError) in
+            guard value.isTrue else { return try interpreter.iterator([]) }
             var arguments = arguments.all
             var path: [Value] = []
             if byAttribute {

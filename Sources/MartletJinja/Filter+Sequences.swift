@@ -24,7 +24,7 @@ extension Filter {
             if case .string(let text) = value { return text.scalar(at: -1).map { .string(String($0)) } ?? missing }
             return try interpreter.elements(of: value).last ?? missing
         },
-        Filter("reverse") { (interpreter, value, _) throws(JinjaError) in
+        Filter("reverse", keepsMarkup: true) { (interpreter, value, _) throws(JinjaError) in
             if case .string = value { return try interpreter.slice(value, Slice(start: nil, stop: nil, step: -1)) }
             let reversed = Array(try interpreter.elements(of: value).reversed())
             // What Python cannot walk backwards, it copies to a list first.
@@ -43,7 +43,7 @@ extension Filter {
         Filter("sum", ["attribute", "start"]) { (interpreter, value, arguments) throws(JinjaError) in
             let path = try interpreter.attributePath(arguments[0])
             var sum = arguments[1] ?? .int(0)
-            if case .string = sum { throw interpreter.fail("sum() can't sum strings") }
+            if sum.asString != nil { throw interpreter.fail("sum() can't sum strings") }
             for element in try interpreter.elements(of: value) {
                 sum = try interpreter.calculate(.add, sum, try interpreter.attribute(path, of: element))
             }
@@ -58,7 +58,7 @@ extension Filter {
         Filter("sort", ["reverse", "case_sensitive", "attribute"]) { (interpreter, value, arguments) throws(JinjaError) in
             let isCaseSensitive = arguments[1]?.isTrue ?? false
             var paths: [[Value]] = []
-            if case .string(let names) = arguments[2] {
+            if let names = arguments[2]?.asString {
                 for name in names.split(by: ",", limit: nil) { paths.append(try interpreter.attributePath(.string(name))) }
             } else {
                 paths = [try interpreter.attributePath(arguments[2])]
@@ -112,7 +112,7 @@ extension Filter {
             for start in stride(from: 0, to: elements.count, by: size) {
                 var batch = Array(elements[start..<start.addingSaturated(min(size, elements.count - start))])
                 if let fill = arguments[1], case let missing = size - batch.count, missing > 0 {
-                    if case .none = fill {
+                    if case .null = fill {
                     } else {
                         guard missing <= interpreter.limits.maxElements else {
                             throw interpreter.fail("a list has too many elements", .limitExceeded)
@@ -138,7 +138,7 @@ extension Filter {
                 let end = start + size + (index < longer ? 1 : 0)
                 var slice = Array(elements[start..<end])
                 if let fill = arguments[1], index >= longer {
-                    if case .none = fill {} else { slice.append(fill) }
+                    if case .null = fill {} else { slice.append(fill) }
                 }
                 slices.append(try interpreter.list(slice))
                 start = end
@@ -200,8 +200,8 @@ extension Interpreter {
     /// The keys of a dotted attribute such as `"function.name"` or `"0.id"`; empty without an attribute.
     func attributePath(_ attribute: Value?) throws(JinjaError) -> [Value] {
         switch attribute {
-        case nil, .some(.none): return []
-        case .string(let text):
+        case nil, .some(.null): return []
+        case .string(let text), .markup(let text):
             return text.split(by: ".", limit: nil).map { part in
                 part.allScalars(\.isDigit) ? Int(part).map(Value.int) ?? .string(part) : .string(part)
             }
@@ -223,7 +223,7 @@ extension Interpreter {
         _ element: Value, _ path: [Value], isCaseSensitive: Bool, default fallback: Value? = nil
     ) throws(JinjaError) -> Value {
         let key = try attribute(path, of: element, default: fallback)
-        guard !isCaseSensitive, case .string(let text) = key else { return key }
+        guard !isCaseSensitive, let text = key.asString else { return key }
         try charge(bytes: text.utf8.count * 4)
         return .string(text.pythonLowercased)
     }

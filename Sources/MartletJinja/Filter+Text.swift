@@ -1,10 +1,11 @@
 extension Filter {
     /// A filter of the value's text.
     private static func onText(
-        _ name: String, _ parameters: [String] = [], required: Int = 0,
+        _ name: String, _ parameters: [String] = [], required: Int = 0, keepsMarkup: Bool = false,
         _ body: @escaping @Sendable (Interpreter, String, BoundArguments) throws(JinjaError) -> Value
     ) -> Filter {
-        Filter(name, parameters, required: required) { (interpreter, value, arguments) throws(JinjaError) in
+        Filter(name, parameters, required: required, keepsMarkup: keepsMarkup) {
+            (interpreter, value, arguments) throws(JinjaError) in
             let text = try interpreter.text(value)
             try interpreter.charge(bytes: text.utf8.count * 4)
             return try body(interpreter, text, arguments)
@@ -12,13 +13,13 @@ extension Filter {
     }
 
     static let text: [Filter] = [
-        onText("upper") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonUppercased) },
-        onText("lower") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonLowercased) },
-        onText("capitalize") { (interpreter, text, _) throws(JinjaError) in
+        onText("upper", keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonUppercased) },
+        onText("lower", keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonLowercased) },
+        onText("capitalize", keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in
             try interpreter.string(text.pythonCapitalized)
         },
         onText("title") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(titlecased(text)) },
-        onText("trim", ["chars"]) { (interpreter, text, arguments) throws(JinjaError) in
+        onText("trim", ["chars"], keepsMarkup: true) { (interpreter, text, arguments) throws(JinjaError) in
             try interpreter.string(text.stripped(try interpreter.optionalString(arguments[0], "strip arg")))
         },
         onText("replace", ["old", "new", "count"], required: 2) { (interpreter, text, arguments) throws(JinjaError) in
@@ -29,7 +30,7 @@ extension Filter {
             return try interpreter.replace(
                 text, try interpreter.text(arguments.value(0)), try interpreter.text(arguments.value(1)), limit: limit)
         },
-        onText("center", ["width"]) { (interpreter, text, arguments) throws(JinjaError) in
+        onText("center", ["width"], keepsMarkup: true) { (interpreter, text, arguments) throws(JinjaError) in
             let width = try interpreter.requireInteger(arguments[0] ?? .int(80), "width")
             return try interpreter.string(try interpreter.pad(text, to: width, with: " ", .center))
         },
@@ -43,16 +44,15 @@ extension Filter {
             }
             return .int(count)
         },
-        Filter("indent", ["width", "first", "blank"]) { (interpreter, value, arguments) throws(JinjaError) in
+        Filter("indent", ["width", "first", "blank"], keepsMarkup: true) { (interpreter, value, arguments) throws(JinjaError) in
             let text = try interpreter.requireString(value, "the text to indent")
             return try indent(interpreter, text, arguments)
         },
-        Filter("truncate", ["length", "killwords", "end", "leeway"]) { (interpreter, value, arguments) throws(JinjaError) in
+        Filter("truncate", ["length", "killwords", "end", "leeway"], keepsMarkup: true) { (interpreter, value, arguments) throws(JinjaError) in
             let text = try interpreter.requireString(value, "the text to truncate")
             return try truncate(interpreter, text, arguments)
         },
-        Filter(anything: "format") { (interpreter, value, arguments) throws(JinjaError) in
-            let format = try interpreter.text(value)
+        Filter(anything: "format", seesMarkup: true) { (interpreter, value, arguments) throws(JinjaError) in
             let arguments = arguments.all
             guard arguments.positional.isEmpty || arguments.keyword.isEmpty else {
                 throw interpreter.fail("can't handle positional and keyword arguments at the same time")
@@ -61,7 +61,8 @@ extension Filter {
                 arguments.keyword.isEmpty
                 ? try interpreter.tuple(arguments.positional)
                 : try interpreter.dictionary(arguments.keyword.map { (.string($0.name), $0.value) })
-            return try interpreter.string(try interpreter.percentFormat(format, operand))
+            if case .markup = value { return try interpreter.calculate(.modulo, value, operand) }
+            return try interpreter.string(try interpreter.percentFormat(try interpreter.text(value), operand))
         },
     ]
 
@@ -90,7 +91,7 @@ extension Filter {
         _ interpreter: Interpreter, _ text: String, _ arguments: BoundArguments
     ) throws(JinjaError) -> Value {
         let indentation: String
-        if case .string(let prefix) = arguments[0] {
+        if let prefix = arguments[0]?.asString {
             indentation = prefix
         } else {
             let width = max(0, try interpreter.requireInteger(arguments[0] ?? .int(4), "width"))
@@ -133,8 +134,12 @@ extension Filter {
     // MARK: HTML and URLs
 
     static let html: [Filter] = [
-        onText("escape") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(escaped(text)) },
-        onText("forceescape") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(escaped(text)) },
+        Filter("escape", seesMarkup: true) { (interpreter, value, _) throws(JinjaError) in
+            try interpreter.markedUp(try interpreter.escaped(value))
+        },
+        Filter("forceescape") { (interpreter, value, _) throws(JinjaError) in
+            try interpreter.markedUp(try interpreter.escaped(value))
+        },
         Filter("urlencode") { (interpreter, value, _) throws(JinjaError) in
             switch value {
             case .dictionary(let dictionary):
@@ -154,22 +159,6 @@ extension Filter {
             }
         },
     ]
-
-    private static func escaped(_ text: String) -> String {
-        var result: [UInt8] = []
-        result.reserveCapacity(text.utf8.count)
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "&"): result += Array("&amp;".utf8)
-            case UInt8(ascii: "<"): result += Array("&lt;".utf8)
-            case UInt8(ascii: ">"): result += Array("&gt;".utf8)
-            case UInt8(ascii: "'"): result += Array("&#39;".utf8)
-            case UInt8(ascii: "\""): result += Array("&#34;".utf8)
-            default: result.append(byte)
-            }
-        }
-        return String(decoding: result, as: UTF8.self)
-    }
 
     private static func queryString(_ interpreter: Interpreter, _ pairs: [[Value]]) throws(JinjaError) -> Value {
         var pieces: [String] = []

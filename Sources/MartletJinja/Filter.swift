@@ -4,28 +4,44 @@ struct Filter: Sendable {
 
     let name: String
     private let signature: Signature
+    /// The body wants to know whether its value is escaped text; others get it as plain text.
+    private let seesMarkup: Bool
+    /// Escaped text gives escaped text.
+    private let keepsMarkup: Bool
     private let body: Body
 
-    init(_ name: String, _ parameters: [String] = [], required: Int = 0, _ body: @escaping Body) {
+    init(
+        _ name: String, _ parameters: [String] = [], required: Int = 0, seesMarkup: Bool = false,
+        keepsMarkup: Bool = false, _ body: @escaping Body
+    ) {
         self.name = name
         signature = .parameters(parameters, required: required)
+        self.seesMarkup = seesMarkup
+        self.keepsMarkup = keepsMarkup
         self.body = body
     }
 
-    init(anything name: String, _ body: @escaping Body) {
+    init(anything name: String, seesMarkup: Bool = false, _ body: @escaping Body) {
         self.name = name
         signature = .anything
+        self.seesMarkup = seesMarkup
+        keepsMarkup = false
         self.body = body
     }
 
     private init(alias name: String, of filter: Filter) {
         self.name = name
         signature = filter.signature
+        seesMarkup = filter.seesMarkup
+        keepsMarkup = filter.keepsMarkup
         body = filter.body
     }
 
     func call(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError) -> Value {
-        try body(interpreter, value, try signature.bind(arguments, of: name, in: interpreter))
+        let bound = try signature.bind(arguments, of: name, in: interpreter)
+        guard case .markup(let text) = value, !seesMarkup else { return try body(interpreter, value, bound) }
+        let result = try body(interpreter, .string(text), bound)
+        return keepsMarkup ? try interpreter.markedUp(result) : result
     }
 
     /// Jinja2's builtin filters, except `random`, `pprint`, `urlize`, `xmlattr` and `filesizeformat`, which have no place in a
@@ -40,14 +56,15 @@ struct Filter: Sendable {
     }()
 
     private static let general: [Filter] = [
-        Filter("default", ["default_value", "boolean"]) { _, value, arguments in
+        Filter("default", ["default_value", "boolean"], seesMarkup: true) { _, value, arguments in
             let replaces = value.isUndefined || (arguments[1]?.isTrue ?? false) && !value.isTrue
             return replaces ? arguments[0] ?? .emptyString : value
         },
         Filter("length") { (interpreter, value, _) throws(JinjaError) in .int(try interpreter.length(of: value)) },
-        Filter("string") { (interpreter, value, _) throws(JinjaError) in .string(try interpreter.text(value)) },
-        // Prompts are not escaped, so there is nothing to be safe from.
-        Filter("safe") { (interpreter, value, _) throws(JinjaError) in .string(try interpreter.text(value)) },
+        Filter("string", keepsMarkup: true) { (interpreter, value, _) throws(JinjaError) in
+            .string(try interpreter.text(value))
+        },
+        Filter("safe") { (interpreter, value, _) throws(JinjaError) in .markup(try interpreter.text(value)) },
         Filter("attr", ["name"], required: 1) { (interpreter, value, arguments) throws(JinjaError) in
             let name = try interpreter.requireString(arguments.value(0), "the attribute name")
             // Unlike `value.name`, the filter never looks at the keys of a dictionary.
@@ -61,8 +78,8 @@ struct Filter: Sendable {
             var format = JSONWriter()
             format.ensureASCII = arguments[0]?.isTrue ?? false
             switch arguments[1] {
-            case nil, .some(.none): break
-            case .string(let indentation): format.indentation = indentation
+            case nil, .some(.null): break
+            case .some(let value) where value.asString != nil: format.indentation = value.asString
             case .some(let width):
                 let width = max(0, try interpreter.requireInteger(width, "indent"))
                 try interpreter.checkStringBytes(width)
@@ -70,7 +87,7 @@ struct Filter: Sendable {
             }
             if format.indentation != nil { format.itemSeparator = "," }
             switch arguments[2] {
-            case nil, .some(.none): break
+            case nil, .some(.null): break
             case .some(let separators):
                 let pair = try interpreter.elements(of: separators)
                 guard pair.count == 2 else { throw interpreter.fail("separators must be a pair") }

@@ -10,6 +10,9 @@ extension Interpreter {
     /// `value[key]`: an element or key first, then an attribute or method.
     func item(_ key: Value, of value: Value) throws(JinjaError) -> Value {
         try refuseUndefined(value)
+        if case .markup(let text) = value, key.asInteger != nil {
+            return try markedUp(try item(key, of: .string(text)))
+        }
         switch value {
         case .dictionary(let dictionary):
             try charge(key.weight)
@@ -29,7 +32,7 @@ extension Interpreter {
             }
         default: break
         }
-        if case .string(let name) = key {
+        if let name = key.asString {
             return ownAttribute(name, of: value) ?? missing(name, of: value)
         }
         return .undefined(.init(hint: "\(ownerName(value)) has no element \(try representation(key))"))
@@ -46,7 +49,7 @@ extension Interpreter {
             if name == "current" { return object.current }
         case .object(let object as Macro):
             switch name {
-            case "name": return object.definition.name.map(Value.string) ?? .some(.none)
+            case "name": return object.definition.name.map(Value.string) ?? .some(.null)
             case "arguments": return .tuple(object.definition.parameters.map { .string($0.name) })
             default: break
             }
@@ -62,7 +65,7 @@ extension Interpreter {
     }
 
     private func ownerName(_ value: Value) -> String {
-        if case .none = value { return "None" }
+        if case .null = value { return "None" }
         return "\(value.typeName) object"
     }
 
@@ -74,7 +77,7 @@ extension Interpreter {
         case .undefined: return []
         case .list(let list), .tuple(let list): return list.elements
         case .dictionary(let dictionary): return dictionary.keys
-        case .string(let text):
+        case .string(let text), .markup(let text):
             try charge(text.utf8.count)
             return text.unicodeScalars.map { .string(String($0)) }
         case .object(let object as RangeObject):
@@ -93,7 +96,7 @@ extension Interpreter {
         case .undefined: return 0
         case .list(let list), .tuple(let list): return list.elements.count
         case .dictionary(let dictionary): return dictionary.count
-        case .string(let text):
+        case .string(let text), .markup(let text):
             try charge(bytes: text.utf8.count)
             return text.unicodeScalars.count
         case .object(let object as RangeObject): return object.count
@@ -109,6 +112,7 @@ extension Interpreter {
         switch value {
         case .list(let list): return try self.list(slice.applied(to: list.elements))
         case .tuple(let list): return try tuple(slice.applied(to: list.elements))
+        case .markup(let text): return try markedUp(try self.slice(.string(text), slice))
         case .string(let text):
             try charge(bytes: text.utf8.count)
             guard slice.step == 1 else {

@@ -79,7 +79,7 @@ struct BoundArguments {
     subscript(index: Int) -> Value? { values[index] }
 
     /// For required parameters.
-    func value(_ index: Int) -> Value { values[index] ?? .none }
+    func value(_ index: Int) -> Value { values[index] ?? .null }
 }
 
 extension Arguments {

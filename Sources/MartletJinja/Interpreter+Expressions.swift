@@ -69,7 +69,7 @@ extension Interpreter {
 
     /// `and` and `or` give the operand that decides.
     private func evaluate(_ operands: [Expression], stoppingAt decision: Bool) throws(JinjaError) -> Value {
-        var value = Value.none
+        var value = Value.null
         for operand in operands {
             value = try evaluate(operand)
             if value.isTrue == decision { break }
@@ -102,7 +102,7 @@ extension Interpreter {
                     continue
                 }
                 let position = try evaluate(bound)
-                if case .none = position {
+                if case .null = position {
                     bounds.append(nil)
                 } else {
                     bounds.append(try requireInteger(position, "slice indices"))

@@ -24,6 +24,8 @@ extension Interpreter {
         if let left = left.asInteger, let right = right.asInteger { return try calculate(operation, left, right) }
         if let left = left.asDouble, let right = right.asDouble { return try calculate(operation, left, right) }
         switch (operation, left, right) {
+        case (_, .markup, _), (_, _, .markup):
+            if let result = try calculateMarkup(operation, left, right) { return result }
         case (.add, .string(let left), .string(let right)):
             try checkStringBytes(left.utf8.count + right.utf8.count)
             return try string(left + right)
@@ -116,7 +118,7 @@ extension Interpreter {
         }
     }
 
-    private func repeating(_ value: Value, _ count: Int) throws(JinjaError) -> Value? {
+    func repeating(_ value: Value, _ count: Int) throws(JinjaError) -> Value? {
         let count = max(count, 0)
         switch value {
         case .string(let text):
@@ -179,8 +181,8 @@ extension Interpreter {
 
     func contains(_ value: Value, in container: Value) throws(JinjaError) -> Bool {
         switch container {
-        case .string(let text):
-            guard case .string(let part) = value else {
+        case .string(let text), .markup(let text):
+            guard let part = value.asString else {
                 throw fail("'in <string>' requires string as left operand, not \(value.typeName)")
             }
             try charge(bytes: (text.utf8.count + part.utf8.count) * 2)
@@ -196,7 +198,7 @@ extension Interpreter {
                 if try areEqual(element, value) { return true }
             }
             return false
-        case .int, .bool, .float, .none: throw fail("argument of type '\(container.typeName)' is not iterable")
+        case .int, .bool, .float, .null: throw fail("argument of type '\(container.typeName)' is not iterable")
         default:
             for element in try elements(of: container) where try areEqual(element, value) { return true }
             return false

@@ -39,7 +39,6 @@ extension Interpreter {
             if let value = try captureScoped(body, filters: filters) { try emit(try text(value)) }
         case .scoped(let body):
             return try within(Scope(parent: scope)) { () throws(JinjaError) in try execute(body) }
-        case .expression(let expression): _ = try evaluate(expression)
         case .break: return .break
         case .continue: return .continue
         }

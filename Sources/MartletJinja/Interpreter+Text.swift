@@ -2,7 +2,7 @@ extension Interpreter {
     /// Python's `str(value)`, where an undefined value is empty.
     func text(_ value: Value) throws(JinjaError) -> String {
         switch value {
-        case .string(let text): return text
+        case .string(let text), .markup(let text): return text
         case .undefined: return ""
         default: return try representation(value)
         }
@@ -31,7 +31,7 @@ extension Interpreter {
 
     /// The string that an operation needs; `purpose` completes the message "… must be str".
     func requireString(_ value: Value, _ purpose: String) throws(JinjaError) -> String {
-        if case .string(let text) = value { return text }
+        if let text = value.asString { return text }
         try refuseUndefined(value)
         throw fail("\(purpose) must be str, not \(value.typeName)")
     }

@@ -9,11 +9,11 @@ struct JSONWriter {
 
     func write(_ value: Value, to writer: inout TextWriter, level: Int = 0) throws(JinjaError) {
         switch value {
-        case .none: try writer.write("null")
+        case .null: try writer.write("null")
         case .bool(let value): try writer.write(value ? "true" : "false")
         case .int(let value): try writer.write(String(value))
         case .float(let value): try writer.write(number(value))
-        case .string(let text): try write(text, to: &writer)
+        case .string(let text), .markup(let text): try write(text, to: &writer)
         case .list(let list), .tuple(let list): try write(list.elements, to: &writer, level: level)
         case .dictionary(let dictionary): try write(dictionary, to: &writer, level: level)
         case .object(let object as LargeInteger): try writer.write(object.digits)
@@ -69,8 +69,8 @@ struct JSONWriter {
 
     private func key(_ key: Value) throws(JinjaError) -> String {
         switch key {
-        case .string(let text): return text
-        case .none: return "null"
+        case .string(let text), .markup(let text): return text
+        case .null: return "null"
         case .bool(let value): return value ? "true" : "false"
         case .int(let value): return String(value)
         case .float(let value): return number(value)

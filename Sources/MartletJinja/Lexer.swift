@@ -131,7 +131,9 @@ struct Lexer {
             }
             index += 1
         }
-        throw JinjaError(.syntax, "missing end of comment tag", line: beginLine)
+        // Jinja2 only complains when there is something in the comment.
+        guard start == source.count else { throw JinjaError(.syntax, "missing end of comment tag", line: beginLine) }
+        position = source.count
     }
 
     // MARK: Raw blocks
@@ -165,7 +167,7 @@ struct Lexer {
             }
             index += 1
         }
-        throw JinjaError(.syntax, "missing end of raw directive", line: beginLine)
+        guard position == source.count else { throw JinjaError(.syntax, "missing end of raw directive", line: beginLine) }
     }
 
     // MARK: Inside of tags

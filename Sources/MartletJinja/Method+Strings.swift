@@ -5,7 +5,7 @@ extension Method {
         _ body: @escaping @Sendable (Interpreter, String, BoundArguments) throws(JinjaError) -> Value
     ) -> Method {
         Method(name, parameters, required: required) { (interpreter, value, arguments) throws(JinjaError) in
-            guard case .string(let text) = value else { return .none }
+            guard case .string(let text) = value else { return .null }
             // Every method reads the whole text; the constant factor covers those that look at each scalar.
             try interpreter.charge(bytes: text.utf8.count * 4)
             return try body(interpreter, text, arguments)
@@ -169,7 +169,7 @@ extension Method {
                 limit: try interpreter.optionalCount(arguments[2]))
         },
         Method(anything: "format") { (interpreter, value, arguments) throws(JinjaError) in
-            guard case .string(let text) = value else { return .none }
+            guard case .string(let text) = value else { return .null }
             return try interpreter.string(try interpreter.formatFields(of: text, arguments.all))
         },
     ]
@@ -231,14 +231,14 @@ enum TextAlignment { case left, right, center }
 extension Interpreter {
     func optionalString(_ value: Value?, _ purpose: String) throws(JinjaError) -> String? {
         guard let value else { return nil }
-        if case .none = value { return nil }
+        if case .null = value { return nil }
         return try requireString(value, purpose)
     }
 
     /// A bound of `find` and its like, where None means no bound.
     func optionalBound(_ value: Value?) throws(JinjaError) -> Int? {
         guard let value else { return nil }
-        if case .none = value { return nil }
+        if case .null = value { return nil }
         return try requireInteger(value, "slice indices")
     }
 

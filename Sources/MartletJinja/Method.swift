@@ -19,12 +19,17 @@ struct Method: Sendable {
     }
 
     func call(_ interpreter: Interpreter, _ receiver: Value, _ arguments: Arguments) throws(JinjaError) -> Value {
-        try body(interpreter, receiver, try signature.bind(arguments, of: name, in: interpreter))
+        guard case .markup = receiver else {
+            return try body(interpreter, receiver, try signature.bind(arguments, of: name, in: interpreter))
+        }
+        let escaped = try interpreter.escapedArguments(arguments, ofMarkupMethod: name)
+        let bound = try signature.bind(escaped, of: name, in: interpreter)
+        return try interpreter.markedUp(try body(interpreter, receiver.plain, bound))
     }
 
     static func named(_ name: String, of value: Value) -> Method? {
         switch value {
-        case .string: ofStrings[name]
+        case .string, .markup: ofStrings[name]
         case .dictionary: ofDictionaries[name]
         case .list, .tuple: ofSequences[name]
         case .object(let object):
@@ -58,14 +63,14 @@ struct Method: Sendable {
         Method("items") { _, value, _ in view(.items, value) },
         Method("copy") { _, value, _ in value },
         Method("get", ["", ""], required: 1) { (interpreter, value, arguments) throws(JinjaError) in
-            guard case .dictionary(let dictionary) = value else { return .none }
+            guard case .dictionary(let dictionary) = value else { return .null }
             try interpreter.checkKey(arguments.value(0))
             return dictionary[arguments.value(0)] ?? arguments.value(1)
         },
     ])
 
     private static func view(_ kind: DictionaryView.Kind, _ value: Value) -> Value {
-        guard case .dictionary(let dictionary) = value else { return .none }
+        guard case .dictionary(let dictionary) = value else { return .null }
         return .object(DictionaryView(kind, dictionary))
     }
 
@@ -107,7 +112,7 @@ struct Method: Sendable {
             return items[object.index0 % items.count]
         },
         Method(anything: "changed") { (interpreter, value, arguments) throws(JinjaError) in
-            guard case .object(let object as LoopContext) = value else { return .none }
+            guard case .object(let object as LoopContext) = value else { return .null }
             let current = try interpreter.tuple(arguments.all.positional)
             defer { object.lastChanged = current }
             guard let last = object.lastChanged else { return .bool(true) }
@@ -117,12 +122,12 @@ struct Method: Sendable {
 
     private static let ofCyclers = table([
         Method("next") { _, value, _ in
-            guard case .object(let object as Cycler) = value else { return .none }
+            guard case .object(let object as Cycler) = value else { return .null }
             return object.next()
         },
         Method("reset") { _, value, _ in
             if case .object(let object as Cycler) = value { object.position = 0 }
-            return .none
+            return .null
         },
     ])
 }

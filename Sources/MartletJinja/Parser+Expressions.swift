@@ -170,7 +170,7 @@ extension Parser {
             switch name {
             case "true", "True": return .constant(.bool(true))
             case "false", "False": return .constant(.bool(false))
-            case "none", "None": return .constant(.none)
+            case "none", "None": return .constant(.null)
             default: return reference(name)
             }
         case .string(var text):

@@ -94,7 +94,6 @@ extension Parser {
                 statements.append(Statement(kind: .output(try parseExpression()), line: line))
             } while skip(.comma)
             return statements
-        case "do": kind = .expression(try parseTuple())
         case "break", "continue":
             guard loopDepth > 0 else { throw failure("'\(name)' outside of a loop", line: line) }
             kind = name == "break" ? .break : .continue
@@ -182,6 +181,9 @@ extension Parser {
                 defaultValue = try parseExpression()
             } else if parameters.last?.defaultValue != nil {
                 throw failure("a parameter without default follows one with default")
+            }
+            guard name != "caller" || defaultValue != nil else {
+                throw failure("the parameter 'caller' needs a default, because it is passed by call blocks only")
             }
             parameters.append((symbol(name), name, defaultValue))
         }

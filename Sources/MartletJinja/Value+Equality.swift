@@ -36,7 +36,7 @@ extension Value {
     func equals(_ other: Value) -> Bool {
         switch (self, other) {
         case (.string(let left), .string(let right)): return left.scalarsEqual(right)
-        case (.undefined, .undefined), (.none, .none): return true
+        case (.undefined, .undefined), (.null, .null): return true
         case (.float(let left), .float(let right)): return left == right
         case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
             return left.elements.count == right.elements.count
@@ -48,6 +48,7 @@ extension Value {
             }
             return true
         case (.object(let left), .object(let right)): return left === right || left.isEqual(to: right)
+        case (.markup, _), (_, .markup): return plain.equals(other.plain)
         default:
             if let left = asInteger {
                 if let right = other.asInteger { return left == right }
@@ -61,12 +62,12 @@ extension Value {
 
     func hash(into hasher: inout Hasher) {
         switch self {
-        case .undefined, .none: hasher.combine(0)
+        case .undefined, .null: hasher.combine(0)
         case .bool(let value): hasher.combine(value ? 1 : 0)
         case .int(let value): hasher.combine(value)
         case .float(let value):
             if let integer = Int(exactly: value) { hasher.combine(integer) } else { hasher.combine(value) }
-        case .string(let text):
+        case .string(let text), .markup(let text):
             // `String.hash` hashes a normalized form; the bytes are both right and quicker.
             let hashed: Void? = text.utf8.withContiguousStorageIfAvailable {
                 hasher.combine(bytes: UnsafeRawBufferPointer($0))
@@ -88,6 +89,7 @@ extension Value {
                 return left.isLess(than: right)
             }
             return left.elements.count < right.elements.count
+        case (.markup, _), (_, .markup): return plain.isLess(than: other.plain)
         default:
             if let left = asInteger, let right = other.asInteger { return left < right }
             guard let left = asDouble, let right = other.asDouble else { return nil }

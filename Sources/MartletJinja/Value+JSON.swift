@@ -51,7 +51,7 @@ private struct JSONReader {
         case UInt8(ascii: "\""): return .string(try readString())
         default: break
         }
-        if skip("null") { return .none }
+        if skip("null") { return .null }
         if skip("true") { return .bool(true) }
         if skip("false") { return .bool(false) }
         if skip("NaN") { return .float(.nan) }

@@ -3,11 +3,15 @@ extension Value {
     func represent(to writer: inout TextWriter) throws(JinjaError) {
         switch self {
         case .undefined: try writer.write("Undefined")
-        case .none: try writer.write("None")
+        case .null: try writer.write("None")
         case .bool(let value): try writer.write(value ? "True" : "False")
         case .int(let value): try writer.write(String(value))
         case .float(let value): try writer.write(value.pythonRepresentation)
         case .string(let text): try text.representQuoted(to: &writer)
+        case .markup(let text):
+            try writer.write("Markup(")
+            try text.representQuoted(to: &writer)
+            try writer.write(")")
         case .list(let list):
             try writer.write("[")
             try Self.represent(list.elements, to: &writer)

@@ -2,12 +2,16 @@
 package enum Value: Sendable {
     /// The result of looking up what does not exist: prints as nothing, is false, and refuses everything else.
     case undefined(Undefined)
-    case none
+    /// Python's None. Not named so, because `.none` means nil wherever an optional value is expected.
+    case null
     case bool(Bool)
     case int(Int)
     case float(Double)
     /// Text, a sequence of Unicode scalars as in Python, never of grapheme clusters.
     case string(String)
+    /// Text that came out of `safe` or `escape` (Python's `Markup`): what is added to it gets escaped for HTML. No prompt
+    /// needs that, but a few published templates use `safe` and were trained with what comes out.
+    case markup(String)
     case list(ValueList)
     case tuple(ValueList)
     case dictionary(ValueDictionary)
@@ -55,11 +59,12 @@ extension Value {
     var typeName: String {
         switch self {
         case .undefined: "Undefined"
-        case .none: "NoneType"
+        case .null: "NoneType"
         case .bool: "bool"
         case .int: "int"
         case .float: "float"
         case .string: "str"
+        case .markup: "Markup"
         case .list: "list"
         case .tuple: "tuple"
         case .dictionary: "dict"
@@ -70,11 +75,11 @@ extension Value {
     /// Python's `bool(value)`.
     var isTrue: Bool {
         switch self {
-        case .undefined, .none: false
+        case .undefined, .null: false
         case .bool(let value): value
         case .int(let value): value != 0
         case .float(let value): value != 0
-        case .string(let value): !value.isEmpty
+        case .string(let value), .markup(let value): !value.isEmpty
         case .list(let list), .tuple(let list): !list.elements.isEmpty
         case .dictionary(let dictionary): dictionary.count > 0
         case .object(let object): object.isTrue
@@ -100,7 +105,7 @@ extension Value {
     /// memory and takes for ever to compare; what walks a value pays for its weight first.
     var weight: Int {
         switch self {
-        case .string(let text): 1 + text.utf8.count / Limits.bytesPerStep
+        case .string(let text), .markup(let text): 1 + text.utf8.count / Limits.bytesPerStep
         case .list(let list), .tuple(let list): list.weight
         case .dictionary(let dictionary): dictionary.weight
         case .object(let object): object.weight
@@ -117,9 +122,17 @@ extension Value {
         }
     }
 
-    var asString: String? {
-        if case .string(let text) = self { return text }
-        return nil
+    package var asString: String? {
+        switch self {
+        case .string(let text), .markup(let text): text
+        default: nil
+        }
+    }
+
+    /// The value without the mark of escaped text.
+    var plain: Value {
+        if case .markup(let text) = self { return .string(text) }
+        return self
     }
 }
 

@@ -29,7 +29,7 @@ struct ValueTest: Sendable {
         ValueTest("defined") { _, value, _ in !value.isUndefined },
         ValueTest("undefined") { _, value, _ in value.isUndefined },
         ValueTest("none") { _, value, _ in
-            if case .none = value { true } else { false }
+            if case .null = value { true } else { false }
         },
         ValueTest("boolean") { _, value, _ in
             if case .bool = value { true } else { false }
@@ -60,14 +60,14 @@ struct ValueTest: Sendable {
         // Anything with a length and elements: dictionaries, strings and undefined values too.
         ValueTest("sequence") { _, value, _ in
             switch value {
-            case .undefined, .string, .list, .tuple, .dictionary, .object(is RangeObject): true
+            case .undefined, .string, .markup, .list, .tuple, .dictionary, .object(is RangeObject): true
             default: false
             }
         },
         ValueTest("iterable") { _, value, _ in
             switch value {
-            case .undefined, .string, .list, .tuple, .dictionary, .object(is RangeObject), .object(is DictionaryView),
-                .object(is ElementIterator), .object(is LoopContext):
+            case .undefined, .string, .markup, .list, .tuple, .dictionary, .object(is RangeObject),
+                .object(is DictionaryView), .object(is ElementIterator), .object(is LoopContext):
                 true
             default: false
             }
@@ -81,7 +81,9 @@ struct ValueTest: Sendable {
             default: false
             }
         },
-        ValueTest("escaped") { _, _, _ in false },
+        ValueTest("escaped") { _, value, _ in
+            if case .markup = value { true } else { false }
+        },
         ValueTest("filter") { _, value, _ in value.asString.map { Filter.named[$0] != nil } ?? false },
         ValueTest("test") { _, value, _ in value.asString.map { ValueTest.named[$0] != nil } ?? false },
     ]

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import MartletJinja
+import MartletJinja
 
 /// Published chat templates, rendered by transformers (Fixtures/chat): the text must be equal byte for byte.
 @Suite struct ChatTemplateFixtureTests {
@@ -24,17 +24,22 @@ import Testing
 
     @Test(arguments: cases) func rendersLikeTransformers(_ test: Case) throws {
         var context = test.value["kwargs"]?.context ?? [:]
-        context["messages"] = test.value["messages"] ?? .none
-        context["tools"] = test.value["tools"] ?? .none
-        context["documents"] = Value.none
+        context["messages"] = test.value["messages"] ?? Value.null
+        context["tools"] = test.value["tools"] ?? Value.null
+        context["documents"] = Value.null
         context["add_generation_prompt"] = test.value["add_generation_prompt"] ?? .bool(false)
         let template = try Template(test.template)
         if let expected = test.value["expected"]?.asString {
             let rendered = try template.render(context, clock: .fixed(unixTime: 0))
             #expect(Array(rendered.utf8) == Array(expected.utf8))
         } else {
-            #expect(test.value["error"] != nil)
-            #expect(throws: JinjaError.self) { try template.render(context, clock: .fixed(unixTime: 0)) }
+            let expected = try #require(test.value["error"]?.asString)
+            let error = #expect(throws: JinjaError.self) {
+                try template.render(context, clock: .fixed(unixTime: 0))
+            }
+            if expected.hasPrefix("TemplateError: ") {
+                #expect("TemplateError: \(error?.message ?? "")" == expected)
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import MartletJinja
+import MartletJinja
 
 /// Reads the JSON files of the test bundle with the module's own reader, which keeps the order of keys.
 enum Fixture {
@@ -21,7 +21,7 @@ extension Value {
     /// A member of a JSON object; nil where it is absent or null.
     subscript(member: String) -> Value? {
         guard case .dictionary(let dictionary) = self, let value = dictionary[member] else { return nil }
-        if case .none = value { return nil }
+        if case .null = value { return nil }
         return value
     }
 

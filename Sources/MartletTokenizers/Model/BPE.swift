@@ -106,7 +106,7 @@ struct BPE: Sendable {
 struct BPEScratch {
     var symbols: [TokenID] = []
     var ranks: [UInt32] = []
-    var heap = MergeHeap()
+    var queue = MergeQueue()
     var cache: WordCache
 
     /// `textLength` in bytes: short texts are not worth a cache.

@@ -1,0 +1,137 @@
+import Foundation
+import MartletJinja
+import Testing
+
+/// Templates that try to take for ever, or all memory, or the stack: each ends in an error of its kind.
+@Suite(.timeLimit(.minutes(5))) struct LimitTests {
+    struct Attack: CustomTestStringConvertible, Sendable {
+        let name: String
+        let source: String
+        var kind = JinjaError.Kind.limitExceeded
+
+        var testDescription: String { name }
+    }
+
+    /// A namespace whose `x` is doubled `count` times.
+    static func doubling(_ start: String, _ step: String, times count: Int, then use: String) -> String {
+        "{% set ns = namespace(x=\(start)) %}{% for i in range(\(count)) %}{% set ns.x = \(step) %}{% endfor %}\(use)"
+    }
+
+    static let attacks: [Attack] = [
+        Attack(name: "macro recursion", source: "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
+        Attack(
+            name: "branching macro recursion",
+            source: "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(30) }}"),
+        Attack(
+            name: "recursive loop over itself",
+            source: "{% set ns = namespace() %}{% set ns.x = [1] %}{% for i in ns.x recursive %}{{ loop(ns.x) }}{% endfor %}"),
+        Attack(name: "range", source: "{{ range(10**9) }}"),
+        Attack(name: "range of all integers", source: "{{ range(-9223372036854775807, 9223372036854775807) }}"),
+        Attack(
+            name: "nested loops",
+            source: "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}{% endfor %}{% endfor %}{% endfor %}"
+        ),
+        Attack(name: "string doubling", source: doubling("'x'", "ns.x + ns.x", times: 64, then: "{{ ns.x|length }}")),
+        Attack(name: "string doubling with ~", source: doubling("'x'", "ns.x ~ ns.x", times: 64, then: "")),
+        Attack(name: "list doubling", source: doubling("[1]", "ns.x + ns.x", times: 64, then: "{{ ns.x|length }}")),
+        Attack(name: "string repetition", source: "{{ 'x' * 10**9 }}"),
+        Attack(name: "string repetition, overflowing", source: "{{ 'xx' * 9223372036854775807 }}"),
+        Attack(name: "list repetition", source: "{{ [0] * 10**9 }}"),
+        Attack(name: "replace", source: "{{ ('x' * 10**6)|replace('x', 'y' * 10**6) }}"),
+        Attack(name: "join", source: "{{ ([1] * 10**5)|join('y' * 10**6) }}"),
+        Attack(name: "indent", source: "{{ ('x\n' * 10**5)|indent(10**6) }}"),
+        Attack(name: "center", source: "{{ 'x'|center(10**12) }}"),
+        Attack(name: "many long strings", source: "{% for i in range(100000) %}{% set x = 'x' * 10**7 %}{% endfor %}"),
+        Attack(name: "long output", source: "{% set x = 'x' * 10**7 %}{% for i in range(1000) %}{{ x }}{% endfor %}"),
+        Attack(name: "deep list", source: doubling("[]", "[ns.x]", times: 100_000, then: "")),
+        Attack(name: "deep dictionary", source: doubling("{}", "{'k': ns.x}", times: 100_000, then: "")),
+        Attack(
+            name: "comparing shared lists",
+            source: doubling("[]", "[ns.x, ns.x]", times: 100, then: "{% set a = ns.x + [] %}{{ a == ns.x }}")),
+        Attack(name: "printing shared lists", source: doubling("[]", "[ns.x, ns.x]", times: 100, then: "{{ ns.x }}")),
+        Attack(name: "JSON of shared lists", source: doubling("[]", "[ns.x, ns.x]", times: 100, then: "{{ ns.x|tojson }}")),
+        Attack(name: "hashing shared tuples", source: doubling("()", "(ns.x, ns.x)", times: 100, then: "{{ {ns.x: 1} }}")),
+        Attack(name: "namespace that holds itself", source: "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns }}"),
+        Attack(
+            name: "chain of namespaces",
+            source: "{% set ns = namespace() %}{% for i in range(50000) %}{% set ns.x = namespace(p=ns.x) %}{% endfor %}{{ ns }}"
+        ),
+        Attack(name: "deep brackets", source: "{{ " + String(repeating: "(", count: 100_000)),
+        Attack(name: "deep lists", source: "{{ " + String(repeating: "[", count: 100_000)),
+        Attack(name: "many signs", source: "{{ " + String(repeating: "-", count: 100_000) + "1 }}"),
+        Attack(name: "many nots", source: "{{ " + String(repeating: "not ", count: 100_000) + "1 }}"),
+        Attack(name: "many elses", source: "{{ " + String(repeating: "1 if 0 else ", count: 100_000) + "1 }}"),
+        Attack(name: "deep blocks", source: String(repeating: "{% if 1 %}", count: 10_000)),
+        Attack(name: "deep targets", source: "{% for " + String(repeating: "(", count: 100_000)),
+        Attack(name: "format width", source: "{{ '%99999999999d' % 5 }}", kind: .invalidOperation),
+        Attack(name: "power", source: "{{ 9 ** 9 ** 9 }}", kind: .invalidOperation),
+        Attack(name: "smallest integer", source: "{{ (-9223372036854775807 - 1) // -1 }}", kind: .invalidOperation),
+        Attack(name: "smallest integer, abs", source: "{{ (-9223372036854775807 - 1)|abs }}", kind: .invalidOperation),
+        Attack(name: "long literal", source: "{{ 99999999999999999999 }}", kind: .syntax),
+        Attack(name: "strftime width", source: "{{ strftime_now('%999999d') }}", kind: .invalidOperation),
+        Attack(name: "source", source: String(repeating: "x", count: 2 << 20)),
+    ]
+
+    @Test(arguments: attacks) func endsInAnError(_ attack: Attack) throws {
+        let error = #expect(throws: JinjaError.self) {
+            try Template(attack.source).render([:], clock: .fixed(unixTime: 0))
+        }
+        #expect(error?.kind == attack.kind, "\(error?.description ?? "")")
+    }
+
+    /// Work that must not be refused: 100,000 bytes in one message, and 2,000 messages.
+    @Test func longConversationsRender() throws {
+        let source = """
+            {% for m in messages %}{% if m.role == 'assistant' and '</think>' in m.content %}\
+            {% set content = m.content.split('</think>')[-1].lstrip('\\n') %}{% else %}{% set content = m.content|trim %}{% endif %}\
+            {{ '<|im_start|>' + m.role + '\\n' + content + '<|im_end|>\\n' }}{% endfor %}
+            """
+        let text = String(repeating: "wörter ", count: 12_500)
+        let long = Value.dictionary([("role", .string("user")), ("content", .string(text))])
+        let short = Value.dictionary([("role", .string("assistant")), ("content", .string("<think>x</think>\n\nyes"))])
+        let template = try Template(source)
+        let rendered = try template.render(["messages": .list([long] + Array(repeating: short, count: 2_000))])
+        #expect(rendered.hasPrefix("<|im_start|>user\nwörter wörter"))
+        #expect(rendered.hasSuffix("<|im_start|>assistant\nyes<|im_end|>\n"))
+        #expect(rendered.utf8.count == 30 + text.utf8.count - 1 + 2_000 * 37)
+    }
+
+    /// Long but flat expressions are no deeper than short ones.
+    @Test func longChainsRender() throws {
+        #expect(try Template("{{ 1" + String(repeating: " + 1", count: 5_000) + " }}").render([:]) == "5001")
+        #expect(try Template("{{ 'x'" + String(repeating: "|trim", count: 5_000) + " }}").render([:]) == "x")
+        #expect(try Template("{{ 'x'" + String(repeating: " ~ 'x'", count: 500) + " }}").render([:]).utf8.count == 501)
+        let branches = String(repeating: "{% elif 0 %}a", count: 5_000)
+        #expect(try Template("{% if 0 %}a\(branches)\n{% else %}b{% endif %}").render([:]) == "b")
+    }
+
+    /// The bounds hold on the stack of a secondary thread.
+    @Test func deepestTemplatesFitASmallStack() async throws {
+        let limits = Limits()
+        let nesting = limits.maxParserDepth - 2
+        let brackets = "{{ " + String(repeating: "[", count: nesting) + String(repeating: "]", count: nesting) + " }}"
+        let recursion = "{% macro m() %}{% for i in [1] %}{% if i %}{{ [m()] }}{% endif %}{% endfor %}{% endmacro %}{{ m() }}"
+        let deepValue = Self.doubling("[]", "[ns.x]", times: 127, then: "{{ ns.x|tojson|length }}{{ ns.x == ns.x }}")
+        let results = await withCheckedContinuation { continuation in
+            let thread = Thread {
+                continuation.resume(
+                    returning: [brackets, recursion, deepValue].map { source in try? Template(source).render([:]) })
+            }
+            thread.stackSize = 2 << 20
+            thread.start()
+        }
+        #expect(results[0]?.utf8.count == 2 * nesting)
+        #expect(results[1] == nil)
+        #expect(results[2] == "256True")
+    }
+
+    @Test func limitsAreAdjustable() throws {
+        var limits = Limits()
+        limits.maxSteps = 10
+        #expect(throws: JinjaError.self) { try Template("{% for i in range(20) %}{% endfor %}", limits: limits).render([:]) }
+        limits = Limits()
+        limits.maxOutputBytes = 3
+        #expect(try Template("abc", limits: limits).render([:]) == "abc")
+        #expect(throws: JinjaError.self) { try Template("abcd", limits: limits).render([:]) }
+    }
+}
