@@ -51,6 +51,13 @@ package struct ValueDictionary: Sendable {
         return positions[HashableValue(key)]
     }
 
+    /// The same keys with other values.
+    package func mapValues(_ transform: (Value) -> Value) -> ValueDictionary {
+        var result = ValueDictionary()
+        for (key, value) in zip(keys, values) { result.set(key, transform(value)) }
+        return result
+    }
+
     package mutating func set(_ key: Value, _ value: Value) {
         depth = max(depth, value.depth + 1, key.depth + 1)
         weight = weight.addingSaturated(value.weight).addingSaturated(key.weight)

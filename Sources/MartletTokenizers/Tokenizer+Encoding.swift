@@ -29,8 +29,11 @@ extension Tokenizer {
             case .token(let id): encoder.output.append(id)
             case .text(let range):
                 let isFirst = range.lowerBound == 0
-                let part = range.count == bytes.count ? bytes : Array(bytes[range])
-                encodeText(normalizer?.normalize(part) ?? part, isFirst: isFirst, parseSpecial: parseSpecial, &encoder)
+                var part = range.count == bytes.count ? bytes : Array(bytes[range])
+                let isGuarded = parseSpecial && SpecialTokenGuard.remove(from: &part)
+                encodeText(
+                    normalizer?.normalize(part) ?? part, isFirst: isFirst, parseSpecial: parseSpecial && !isGuarded,
+                    &encoder)
             }
         }
         if addSpecialTokens { encoder.output += postProcessor.suffix }

@@ -15,6 +15,10 @@ public struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
         case shutDown
         /// The model's logits for this request admit no token (NaN, or everything masked).
         case samplingFailed
+        /// The model has no chat template.
+        case noChatTemplate
+        /// The chat template is broken, or refuses the conversation.
+        case invalidChatTemplate
         /// The step that this request was part of failed.
         case stepFailed
     }

@@ -1,0 +1,109 @@
+import Foundation
+public import MartletCheckpoints
+import MartletJinja
+package import MartletTokenizers
+
+/// A model that answers: the way into Martlet for programs.
+///
+///     let llm = try await LLM.load("SmolLM2-135M-Instruct.Q4_1.gguf")
+///     let prompt = try llm.prompt(for: [ChatMessage(role: "user", content: "Why is the sky blue?")])
+///     for try await output in try await llm.generate(prompt) {
+///         print(output.text, terminator: "")
+///     }
+public final class LLM: Sendable {
+    /// What the checkpoint says about the model.
+    public let configuration: ModelConfiguration
+    /// Tokens of prompt and answer together, at most.
+    public let contextLength: Int
+    /// Seconds that loading took.
+    public let loadTime: Double
+    package let tokenizer: Tokenizer
+    private let chatTemplate: ChatTemplate?
+    private let engine: LLMEngine
+
+    /// Loads a model.
+    ///
+    /// - Parameters:
+    ///   - path: a `.gguf` file.
+    ///   - progress: called with 0 to 1 while weights are repacked.
+    /// - Throws: `CheckpointError` for a file that is no model that Martlet knows, or what keeps it from running here.
+    public static func load(
+        _ path: String, options: LoadOptions = .init(), engine: EngineOptions = .init(),
+        progress: @escaping @Sendable (Double) -> Void = { _ in }
+    ) async throws -> LLM {
+        // Repacking keeps all processors busy for a while: not on the pool that serves everybody else.
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(with: Result { try LLM(path, options, engine, progress) })
+            }
+        }
+    }
+
+    private init(
+        _ path: String, _ options: LoadOptions, _ engineOptions: EngineOptions, _ progress: (Double) -> Void
+    ) throws {
+        let model = try LoadedModel(path: path, options: options, progress: progress)
+        configuration = model.configuration
+        contextLength = model.contextLength
+        loadTime = model.loadTime
+        let tokenizer = model.tokenizer
+        self.tokenizer = tokenizer
+        chatTemplate = try model.configuration.chatTemplate.map { source in
+            do {
+                return try ChatTemplate(source, tokenizer: tokenizer)
+            } catch {
+                throw EngineError(.invalidChatTemplate, "the model's chat template is broken: \(error)")
+            }
+        }
+        let endTokens = configuration.eosTokenIDs.map { Int32(truncatingIfNeeded: $0) }
+        engine = try LLMEngine(
+            ModelRunner(model.compiled), contextLength: contextLength, endTokens: endTokens, options: engineOptions)
+    }
+
+    /// The prompt that the model's chat template makes of a conversation, ready for the assistant's answer.
+    ///
+    /// Text in messages never turns into special tokens, whatever it spells.
+    ///
+    /// - Throws: `EngineError` if the model has no chat template, or if the template refuses the conversation.
+    public func prompt(for messages: [ChatMessage]) throws(EngineError) -> Prompt {
+        guard let chatTemplate else {
+            throw EngineError(.noChatTemplate, "the model has no chat template: give it a plain prompt")
+        }
+        let list = messages.map { message in
+            Value.dictionary([("role", .string(message.role)), ("content", .string(message.content))])
+        }
+        do {
+            let tokens = try chatTemplate.tokens(["messages": .list(list), "add_generation_prompt": .bool(true)])
+            return .tokens(tokens.map(Int.init))
+        } catch {
+            throw EngineError(.invalidChatTemplate, "the chat template refuses the conversation: \(error)")
+        }
+    }
+
+    /// Whether `prompt(for:)` can work.
+    public var hasChatTemplate: Bool { chatTemplate != nil }
+
+    /// Continues a prompt. The answer's parts come as they are drawn; ending the loop over them ends the request.
+    ///
+    /// - Throws: why the request is refused; an error later on is thrown by the stream. Both are `EngineError`s.
+    public func generate(
+        _ prompt: Prompt, _ parameters: SamplingParameters = .init()
+    ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
+        let tokens: [Int32] =
+            switch prompt {
+            case .text(let text): tokenizer.encode(text, addSpecialTokens: true)
+            // An id beyond 32 bits is no token; the engine refuses -1 by name.
+            case .tokens(let ids): ids.map { Int32(exactly: $0) ?? -1 }
+            }
+        return try await engine.submit(
+            EngineRequest(prompt: tokens, parameters: parameters, decoder: StreamingDetokenizer(tokenizer)))
+    }
+
+    /// What the engine has done so far and is doing now.
+    public var statistics: EngineStatistics {
+        get async { await engine.statistics }
+    }
+
+    /// Ends all requests with an error, and takes no more.
+    public func shutdown() async { await engine.shutdown() }
+}

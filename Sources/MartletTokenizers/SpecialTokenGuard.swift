@@ -1,0 +1,54 @@
+/// Keeps text from users from turning into special tokens on its way through a chat template.
+///
+/// A rendered prompt is tokenized with special tokens, because the template spells them; but a message that spells
+/// `<|im_end|>` must stay a message. So the spelling is broken before rendering, by a noncharacter that no text may hold,
+/// and the noncharacter is taken out when what stands around it has been recognized as ordinary text.
+enum SpecialTokenGuard {
+    /// U+FDD0: Unicode sets it aside for use inside a program.
+    private static let mark: [UInt8] = [0xEF, 0xB7, 0x90]
+
+    /// `text` with the spelling of every special token broken.
+    static func guarding(_ text: String, _ tokens: AddedTokens) -> String {
+        var bytes = Array(text.utf8)
+        // A mark that came with the text would be taken out later: what was not there can't be missed.
+        _ = remove(from: &bytes)
+        let segments = bytes.withUnsafeBufferPointer { tokens.split($0, normalized: false, parseSpecial: true) }
+        var result: [UInt8] = []
+        result.reserveCapacity(bytes.count)
+        var position = 0
+        func breakSpelling(upTo end: Int) {
+            for scalar in String(decoding: bytes[position..<end], as: UTF8.self).unicodeScalars {
+                result += UTF8.encode(scalar).map(Array.init) ?? []
+                result += mark
+            }
+            position = end
+        }
+        for case .text(let range) in segments {
+            breakSpelling(upTo: range.lowerBound)
+            result += bytes[range]
+            position = range.upperBound
+        }
+        breakSpelling(upTo: bytes.count)
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    /// Takes the marks out.
+    ///
+    /// - Returns: whether there were any.
+    static func remove(from bytes: inout [UInt8]) -> Bool {
+        guard bytes.contains(mark[0]) else { return false }
+        var kept: [UInt8] = []
+        kept.reserveCapacity(bytes.count)
+        var position = 0
+        while position < bytes.count {
+            if bytes[position] == mark[0], bytes[position...].starts(with: mark) {
+                position += mark.count
+            } else {
+                kept.append(bytes[position])
+                position += 1
+            }
+        }
+        defer { bytes = kept }
+        return kept.count < bytes.count
+    }
+}
