@@ -20,15 +20,22 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+#define CK_NOINLINE static __attribute__((noinline))
+
 enum {
-    LINE = 16,                          // positions of K, or dimensions of V, that lie together
+    LINE = 16,  // positions of K, or dimensions of V, that lie together
     LINE_VECTORS = LINE / VECTOR_WIDTH,
     PAGE_LINES = CK_PAGE / LINE,
-    STATE_HEADER = 16,                  // floats before the vector of a partial result: maximum, sum, padding
-    RUN_QUERIES = 128,                  // queries that share a page converted to f32
-    WIDENED_HEAD_DIM = 256,             // the largest head that is converted: a page takes 128 KB of stack then
-    WIDENED_QUERIES = 4 * TILE_QUERIES  // converting pays off from here on
+    STATE_HEADER = 16,       // floats before the vector of a partial result: maximum, sum, padding
+    RUN_QUERIES = 128,       // queries that take a page one after the other
+    WIDENED_HEAD_DIM = 256,  // the largest head whose pages are converted to f32: one takes 128 KB of stack then
+    STREAM_ROWS = 8,         // rows of V that a tile takes through all its columns at a time
+    CACHE_LINE = 64
 };
+
+// An f16 page comes from memory, so its tile reads it as one stream and fetches the next page meanwhile. An f32 page is
+// mostly a converted one, and in the cache.
+CK_TEMPLATE bool is_streamed(ck_kv_type type) { return type == CK_KV_F16; }
 
 CK_TEMPLATE int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 CK_TEMPLATE int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -149,9 +156,12 @@ CK_TEMPLATE tile tile_at(const ck_attention *job, int64_t first, int count, int6
 
 // MARK: - Scores
 
+// Into the second-level cache: the first level has no room for a page ahead.
+CK_TEMPLATE void fetch(const void *address) { __builtin_prefetch(address, 0, 2); }
+
 // Scores of `queries` queries with `lines` lines of K, from the one at `line` on. The first three arguments are constants.
-CK_TEMPLATE void score_lines(ck_kv_type type, int queries, int lines, const tile *t, const void *page, int64_t head_dim,
-                             int64_t line, float (*scores)[CK_PAGE]) {
+CK_TEMPLATE void score_lines(ck_kv_type type, int queries, int lines, const tile *t, const void *page, const void *ahead,
+                             int64_t head_dim, int64_t line, float (*scores)[CK_PAGE]) {
     const float *query[TILE_QUERIES];
     vector sum[TILE_QUERIES][PAGE_LINES * LINE_VECTORS];
 #pragma clang loop unroll(full)
@@ -162,6 +172,8 @@ CK_TEMPLATE void score_lines(ck_kv_type type, int queries, int lines, const tile
     }
 #pragma clang loop unroll_count(2)
     for (int64_t d = 0; d < head_dim; d++) {
+        // One cache line holds two lines of f16.
+        if (is_streamed(type) && d % 2 == 0) fetch(element_at(type, ahead, page_key_at(head_dim, d, line * LINE)));
         vector key[PAGE_LINES * LINE_VECTORS];
 #pragma clang loop unroll(full)
         for (int v = 0; v < lines * LINE_VECTORS; v++) {
@@ -185,14 +197,14 @@ CK_TEMPLATE void score_lines(ck_kv_type type, int queries, int lines, const tile
 }
 
 // Every line that some query sees a position of.
-CK_TEMPLATE void score_page(ck_kv_type type, int queries, const tile *t, const void *page, int64_t head_dim,
-                            float (*scores)[CK_PAGE]) {
+CK_TEMPLATE void score_page(ck_kv_type type, int queries, const tile *t, const void *page, const void *ahead,
+                            int64_t head_dim, float (*scores)[CK_PAGE]) {
     int64_t line = t->any.begin / LINE, end = (t->any.end + LINE - 1) / LINE;
     if (end - line < PAGE_LINES) memset(scores, 0, (size_t)queries * sizeof *scores);
-    if (2 * queries * LINE_VECTORS <= TILE_ACCUMULATORS) {
-        for (; line + 2 <= end; line += 2) score_lines(type, queries, 2, t, page, head_dim, line, scores);
+    if (!is_streamed(type) && 2 * queries * LINE_VECTORS <= TILE_ACCUMULATORS) {
+        for (; line + 2 <= end; line += 2) score_lines(type, queries, 2, t, page, ahead, head_dim, line, scores);
     }
-    for (; line < end; line++) score_lines(type, queries, 1, t, page, head_dim, line, scores);
+    for (; line < end; line++) score_lines(type, queries, 1, t, page, ahead, head_dim, line, scores);
 }
 
 // MARK: - Online softmax
@@ -294,23 +306,48 @@ CK_TEMPLATE void add_rows(ck_kv_type type, int queries, const tile *t, int first
     }
 }
 
-// One query takes positions on its own (at the edges of causal and window masks).
+// The same, in an order of rows and columns that suits where the page is. Each sum is still one chain in `positions`.
+CK_TEMPLATE void add_shared(ck_kv_type type, int queries, const tile *t, const void *values, const void *ahead,
+                            int64_t stride, span positions, const float (*weights)[CK_PAGE]) {
+    if (!is_streamed(type)) {
+        add_rows(type, queries, t, 0, values, stride, positions, weights);
+        return;
+    }
+    for (int64_t row = positions.begin; row < positions.end; row += STREAM_ROWS) {
+        for (int64_t byte = 0; byte < STREAM_ROWS * stride * element_bytes(type); byte += CACHE_LINE) {
+            fetch((const char *)element_at(type, ahead, row * stride) + byte);
+        }
+        span rows = {row, minimum(row + STREAM_ROWS, positions.end)};
+        add_rows(type, queries, t, 0, values, stride, rows, weights);
+    }
+}
+
+// One query takes positions on its own, at the edges of causal and window masks.
+CK_NOINLINE void add_edge_f16(const tile *t, int query, const void *values, int64_t stride, span positions,
+                              const float (*weights)[CK_PAGE]) {
+    add_rows(CK_KV_F16, 1, t, query, values, stride, positions, weights);
+}
+CK_NOINLINE void add_edge_f32(const tile *t, int query, const void *values, int64_t stride, span positions,
+                              const float (*weights)[CK_PAGE]) {
+    add_rows(CK_KV_F32, 1, t, query, values, stride, positions, weights);
+}
 CK_TEMPLATE void add_edge(ck_kv_type type, const tile *t, int query, const void *values, int64_t stride,
                           span positions, const float (*weights)[CK_PAGE]) {
-    if (!is_empty(positions)) add_rows(type, 1, t, query, values, stride, positions, weights);
+    if (is_empty(positions)) return;
+    (type == CK_KV_F16 ? add_edge_f16 : add_edge_f32)(t, query, values, stride, positions, weights);
 }
 
 // MARK: - One tile on one page
 
 CK_TEMPLATE void attend_tile(ck_kv_type type, int queries, const ck_attention *job, int64_t first, const void *page,
-                             int64_t start) {
+                             const void *ahead, int64_t start) {
     const tile t = tile_at(job, first, queries, start);
     if (is_empty(t.any)) return;
     const int64_t head_dim = job->head_dim, stride = padded_head_dim(head_dim);
     const void *values = element_at(type, page, page_values_at(head_dim));
 
     _Alignas(64) float scores[TILE_QUERIES][CK_PAGE];
-    score_page(type, queries, &t, page, head_dim, scores);
+    score_page(type, queries, &t, page, ahead, head_dim, scores);
     for (int q = 0; q < queries; q++) {
         if (!is_empty(t.visible[q])) softmax_page(scores[q], t.visible[q], job->scale, stride, t.state[q]);
     }
@@ -322,34 +359,46 @@ CK_TEMPLATE void attend_tile(ck_kv_type type, int queries, const ck_attention *j
     for (int q = 0; q < queries; q++) {
         add_edge(type, &t, q, values, stride, (span){t.visible[q].begin, t.all.begin}, weights);
     }
-    add_rows(type, queries, &t, 0, values, stride, t.all, weights);
+    add_shared(type, queries, &t, values, element_at(type, ahead, page_values_at(head_dim)), stride, t.all, weights);
     for (int q = 0; q < queries; q++) {
         add_edge(type, &t, q, values, stride, (span){t.all.end, t.visible[q].end}, weights);
     }
 }
 
-// Queries begin ..< end on one page, in tiles. The number of queries of a tile must be a constant.
+// Queries begin ..< end on one page, in tiles, while the page `ahead` is fetched. The number of queries of a tile must be
+// a constant.
 CK_TEMPLATE void attend_page(ck_kv_type type, const ck_attention *job, int64_t begin, int64_t end, const void *page,
-                             int64_t start) {
-    for (; begin + TILE_QUERIES <= end; begin += TILE_QUERIES) attend_tile(type, TILE_QUERIES, job, begin, page, start);
+                             const void *ahead, int64_t start) {
+    for (; begin + TILE_QUERIES <= end; begin += TILE_QUERIES) {
+        attend_tile(type, TILE_QUERIES, job, begin, page, ahead, start);
+    }
     switch (end - begin) {
-        case 7: if (TILE_QUERIES > 7) attend_tile(type, 7, job, begin, page, start); break;
-        case 6: if (TILE_QUERIES > 6) attend_tile(type, 6, job, begin, page, start); break;
-        case 5: if (TILE_QUERIES > 5) attend_tile(type, 5, job, begin, page, start); break;
-        case 4: if (TILE_QUERIES > 4) attend_tile(type, 4, job, begin, page, start); break;
-        case 3: if (TILE_QUERIES > 3) attend_tile(type, 3, job, begin, page, start); break;
-        case 2: if (TILE_QUERIES > 2) attend_tile(type, 2, job, begin, page, start); break;
-        case 1: attend_tile(type, 1, job, begin, page, start); break;
+        case 7: if (TILE_QUERIES > 7) attend_tile(type, 7, job, begin, page, ahead, start); break;
+        case 6: if (TILE_QUERIES > 6) attend_tile(type, 6, job, begin, page, ahead, start); break;
+        case 5: if (TILE_QUERIES > 5) attend_tile(type, 5, job, begin, page, ahead, start); break;
+        case 4: if (TILE_QUERIES > 4) attend_tile(type, 4, job, begin, page, ahead, start); break;
+        case 3: if (TILE_QUERIES > 3) attend_tile(type, 3, job, begin, page, ahead, start); break;
+        case 2: if (TILE_QUERIES > 2) attend_tile(type, 2, job, begin, page, ahead, start); break;
+        case 1: attend_tile(type, 1, job, begin, page, ahead, start); break;
         default: break;
     }
 }
-static __attribute__((noinline)) void attend_page_f16(const ck_attention *job, int64_t begin, int64_t end,
-                                                      const void *page, int64_t start) {
-    attend_page(CK_KV_F16, job, begin, end, page, start);
+CK_NOINLINE void attend_page_f16(const ck_attention *job, int64_t begin, int64_t end, const void *page,
+                                 const void *ahead, int64_t start) {
+    attend_page(CK_KV_F16, job, begin, end, page, ahead, start);
 }
-static __attribute__((noinline)) void attend_page_f32(const ck_attention *job, int64_t begin, int64_t end,
-                                                      const void *page, int64_t start) {
-    attend_page(CK_KV_F32, job, begin, end, page, start);
+CK_NOINLINE void attend_page_f32(const ck_attention *job, int64_t begin, int64_t end, const void *page, int64_t start) {
+    attend_page(CK_KV_F32, job, begin, end, page, page, start);
+}
+
+// The page to fetch while page i is at work, or page i itself for none. The processor follows a stream into an adjacent
+// page on its own, and better, unless arithmetic takes most of the time.
+CK_TEMPLATE const void *page_ahead(const ck_attention *job, int64_t i, int64_t queries) {
+    const char *page = job->pages[i];
+    if (i + 1 >= job->page_count) return page;
+    const char *next = job->pages[i + 1];
+    int64_t bytes = CK_PAGE * (job->head_dim + padded_head_dim(job->head_dim)) * element_bytes(CK_KV_F16);
+    return next == page + bytes && queries <= TILE_QUERIES / 2 ? page : next;
 }
 
 // MARK: - A chunk
@@ -385,7 +434,7 @@ CK_TEMPLATE void widen_page(const void *page, int64_t head_dim, span visible, fl
 }
 
 // Many queries: runs of them take each page in turn, converted once for the whole run.
-static __attribute__((noinline)) void attend_widened(const ck_attention *job, int64_t queries) {
+CK_NOINLINE void attend_widened(const ck_attention *job, int64_t queries) {
     _Alignas(64) float wide[2 * CK_PAGE * WIDENED_HEAD_DIM];
     for (int64_t begin = 0; begin < queries; begin += RUN_QUERIES) {
         int64_t end = minimum(begin + RUN_QUERIES, queries);
@@ -412,7 +461,7 @@ CK_TEMPLATE void attend(ck_kv_type type, const ck_attention *job) {
             int64_t start = job->first_position + i * CK_PAGE;
             if (is_empty(run_span(job, begin, end, start))) continue;
             if (type == CK_KV_F16) {
-                attend_page_f16(job, begin, end, job->pages[i], start);
+                attend_page_f16(job, begin, end, job->pages[i], page_ahead(job, i, queries), start);
             } else {
                 attend_page_f32(job, begin, end, job->pages[i], start);
             }

@@ -1,9 +1,9 @@
 // Norms, rotary embedding and activations with AVX2.
+#include "tables.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #include <math.h>
-
-#include "tables.h"
 
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #include "vector_avx2.h"

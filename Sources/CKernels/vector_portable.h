@@ -11,8 +11,9 @@ typedef uint32_t vector_bits __attribute__((vector_size(16)));
 
 enum {
     VECTOR_WIDTH = 4,
-    TILE_QUERIES = 2,       // queries that an attention tile holds
-    TILE_ACCUMULATORS = 12  // vector registers for its sums
+    TILE_QUERIES = 2,        // queries that an attention tile holds
+    TILE_ACCUMULATORS = 12,  // vector registers for its sums
+    WIDENED_QUERIES = 4     // from this many queries on, converting an f16 page to f32 once for all pays off (measured)
 };
 
 CK_TEMPLATE vector vector_set(float value) { return (vector){value, value, value, value}; }
@@ -33,9 +34,22 @@ CK_TEMPLATE void vector_store_first(float *to, int64_t count, vector v) {
     for (int64_t i = 0; i < count; i++) to[i] = v[i];
 }
 
+CK_TEMPLATE vector vector_select(vector_bits mask, vector a, vector b) {
+    return (vector)(((vector_bits)a & mask) | ((vector_bits)b & ~mask));
+}
+
+// Exponent and mantissa move to where f32 has them, and a product with 2^(127-15) corrects the bias; it makes subnormals
+// normal too. Only infinity and NaN are special.
 CK_TEMPLATE vector vector_load_f16(const uint16_t *from) {
-    return (vector){ck_f16_to_float(from[0]), ck_f16_to_float(from[1]), ck_f16_to_float(from[2]),
-                    ck_f16_to_float(from[3])};
+    typedef uint16_t halves __attribute__((vector_size(8)));
+    halves raw;
+    memcpy(&raw, from, sizeof raw);
+    vector_bits half = __builtin_convertvector(raw, vector_bits);
+    vector_bits magnitude = (half & 0x7fff) << 13, sign = (half & 0x8000) << 16;
+    vector finite = (vector)magnitude * vector_set(0x1p112f);
+    vector special = (vector)(magnitude | 0x7f800000);
+    vector result = vector_select((vector_bits)(magnitude >= 0x7c00 << 13), special, finite);
+    return (vector)((vector_bits)result | sign);
 }
 CK_TEMPLATE void vector_store_f16(uint16_t *to, vector v) {
     for (int i = 0; i < VECTOR_WIDTH; i++) to[i] = ck_float_to_f16(v[i]);
@@ -52,9 +66,6 @@ CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { retur
 CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return a * b + c; }
 CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return c - a * b; }
 #endif
-CK_TEMPLATE vector vector_select(vector_bits mask, vector a, vector b) {
-    return (vector)(((vector_bits)a & mask) | ((vector_bits)b & ~mask));
-}
 // Where either is NaN the result is b.
 CK_TEMPLATE vector vector_maximum(vector a, vector b) { return vector_select((vector_bits)(a > b), a, b); }
 CK_TEMPLATE vector vector_minimum(vector a, vector b) { return vector_select((vector_bits)(a < b), a, b); }

@@ -15,7 +15,7 @@ import Testing
         .init(headDim: 10, group: 5, firstQuery: 40),
         .init(headDim: 80, group: 4, queryTokens: 3, firstQuery: 100, pageCount: 2),
         .init(headDim: 96, group: 6, queryTokens: 2, firstQuery: 63, pageCount: 2),
-        .init(headDim: 288, group: 9, queryTokens: 4, firstQuery: 60, pageCount: 2),
+        .init(headDim: 288, group: 9, queryTokens: 8, firstQuery: 60, pageCount: 2),
         // Prefill, from the start and after a prefix, in a chunk that is not the first.
         .init(headDim: 32, group: 1, queryTokens: 70, pageCount: 2),
         .init(headDim: 16, group: 3, queryTokens: 50, firstQuery: 101, pageCount: 3),
