@@ -145,6 +145,9 @@ public actor LLMEngine {
         active = [:]
     }
 
+    /// What is wrong with the cache's bookkeeping, for tests; empty when all is well.
+    package var cacheViolations: [String] { scheduler.cache.checkInvariants() }
+
     public var statistics: EngineStatistics {
         var statistics = counters
         statistics.runningRequests = scheduler.running.count

@@ -1,6 +1,6 @@
 /// Makes a request's outputs of its tokens: text, stop strings, usage and timings. Runs beside the engine, never on its
 /// thread.
-struct OutputProcessor: Sendable {
+package struct OutputProcessor: Sendable {
     private let id: RequestID
     private let parameters: SamplingParameters
     private let arrival: ContinuousClock.Instant
@@ -8,9 +8,9 @@ struct OutputProcessor: Sendable {
     private var stopStrings: StopStringMatcher
     private var usage: Usage
     private var timings = RequestTimings()
-    private(set) var isFinished = false
+    package private(set) var isFinished = false
 
-    init(id: RequestID, _ request: EngineRequest, arrival: ContinuousClock.Instant) {
+    package init(id: RequestID, _ request: EngineRequest, arrival: ContinuousClock.Instant) {
         self.id = id
         self.arrival = arrival
         parameters = request.parameters
@@ -20,7 +20,7 @@ struct OutputProcessor: Sendable {
     }
 
     /// The output for a token. It ends the request when the engine says so, or when a stop string is complete.
-    mutating func process(_ event: TokenEvent) -> RequestOutput {
+    package mutating func process(_ event: TokenEvent) -> RequestOutput {
         precondition(!isFinished)
         usage.generatedTokens += 1
         if usage.generatedTokens == 1 {
@@ -43,7 +43,7 @@ struct OutputProcessor: Sendable {
     }
 
     /// The last output of a request that was cancelled.
-    mutating func cancel() -> RequestOutput {
+    package mutating func cancel() -> RequestOutput {
         isFinished = true
         let text = matchStopStrings(decoder.finish()) + stopStrings.flush()
         return output(text, nil, .cancelled)

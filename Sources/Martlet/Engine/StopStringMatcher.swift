@@ -3,7 +3,7 @@
 ///
 /// The result does not depend on how the text is cut into parts: the match that is complete first wins, and of several
 /// that end at the same byte the longest. Strings are compared as UTF-8, byte by byte.
-struct StopStringMatcher: Sendable {
+package struct StopStringMatcher: Sendable {
     private struct Pattern: Sendable {
         let bytes: [UInt8]
         /// For every length of a match: the longest shorter one that ends at the same byte.
@@ -35,12 +35,12 @@ struct StopStringMatcher: Sendable {
     private let keepsMatch: Bool
     /// Text that a stop string may begin with.
     private var held: [UInt8] = []
-    private(set) var isFinished = false
+    package private(set) var isFinished = false
 
     /// - Parameters:
     ///   - strings: none of them empty.
     ///   - keepsMatch: whether the stop string itself is part of the text.
-    init(_ strings: [String], keepsMatch: Bool) {
+    package init(_ strings: [String], keepsMatch: Bool) {
         patterns = strings.map(Pattern.init)
         self.keepsMatch = keepsMatch
     }
@@ -48,7 +48,7 @@ struct StopStringMatcher: Sendable {
     /// Takes more text. Nothing comes after a stop string.
     ///
     /// - Returns: the text that is certain not to belong to a stop string.
-    mutating func append(_ text: String) -> String {
+    package mutating func append(_ text: String) -> String {
         guard !isFinished else { return "" }
         guard !patterns.isEmpty else { return text }
         for byte in text.utf8 {
@@ -70,7 +70,7 @@ struct StopStringMatcher: Sendable {
     }
 
     /// What was held back, when no more text comes.
-    mutating func flush() -> String {
+    package mutating func flush() -> String {
         defer { held.removeAll() }
         return String(decoding: held, as: UTF8.self)
     }

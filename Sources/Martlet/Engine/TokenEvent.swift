@@ -1,10 +1,20 @@
 /// What the engine thread hands over for one token; text is made of it elsewhere.
-struct TokenEvent: Sendable {
-    var sample: SampledToken
+package struct TokenEvent: Sendable {
+    package var sample: SampledToken
     /// Not nil when the engine is done with the request.
-    var finishReason: FinishReason?
+    package var finishReason: FinishReason?
     /// When the request's first token was part of a step.
-    var admitted: ContinuousClock.Instant
+    package var admitted: ContinuousClock.Instant
     /// When this token was drawn.
-    var drawn: ContinuousClock.Instant
+    package var drawn: ContinuousClock.Instant
+
+    package init(
+        sample: SampledToken, finishReason: FinishReason?, admitted: ContinuousClock.Instant,
+        drawn: ContinuousClock.Instant
+    ) {
+        self.sample = sample
+        self.finishReason = finishReason
+        self.admitted = admitted
+        self.drawn = drawn
+    }
 }

@@ -4,6 +4,11 @@ package struct SampledToken: Sendable, Hashable {
     /// Nil unless asked for.
     package var logprobs: Logprobs?
 
+    package init(token: Int32, logprobs: Logprobs? = nil) {
+        self.token = token
+        self.logprobs = logprobs
+    }
+
     package struct Logprobs: Sendable, Hashable {
         /// Of the drawn token.
         package var chosen: Float
