@@ -69,7 +69,7 @@ let package = Package(
             dependencies: ["MartletModels", "MartletCheckpoints", "MartletGraph", "MartletCPU", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "MartletTests", dependencies: ["Martlet", "TestSupport"], swiftSettings: settings),
+            name: "MartletTests", dependencies: ["Martlet", "MartletGraph", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "MartletCLITests", dependencies: ["TestSupport", "MartletCLI"], swiftSettings: settings),
     ],

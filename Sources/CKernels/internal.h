@@ -30,30 +30,40 @@ CK_TEMPLATE int ck_code_at(ck_layout layout, int group) {
 }
 CK_TEMPLATE int ck_pair_bytes(ck_layout layout) { return ck_code_at(layout, 2); }
 
-// One group of a q8 activation tile that holds `tokens` tokens.
-typedef struct ck_q8_block {
-    int8_t *codes;        // [tokens][32]
+// One group of a q8 or q16 activation tile that holds `tokens` tokens.
+typedef struct ck_group_block {
+    int8_t *codes;        // [tokens][32]; of q16 the high parts
+    int8_t *low;          // [tokens][32], q16 only: the low parts, code = 128 * high + low
     float *scale;         // [tokens], and so are the rest
     int32_t *zero_low;    // -8 * sum of the first 16 codes
     int32_t *zero_high;   // -8 * sum of the last 16 codes
     float *scaled_sum;
-} ck_q8_block;
+} ck_group_block;
 
-CK_TEMPLATE ck_q8_block ck_q8_block_at(const void *tile, int64_t tokens, int64_t group) {
-    uint8_t *block = (uint8_t *)tile + group * tokens * CK_Q8_BLOCK;
-    uint8_t *sums = block + tokens * CK_GROUP;
-    return (ck_q8_block){(int8_t *)block, (float *)sums, (int32_t *)sums + tokens, (int32_t *)sums + 2 * tokens,
-                         (float *)sums + 3 * tokens};
+CK_TEMPLATE int ck_block_bytes(ck_activation format) { return format == CK_ACT_Q16 ? CK_Q16_BLOCK : CK_Q8_BLOCK; }
+
+CK_TEMPLATE ck_group_block ck_block_at(ck_activation format, const void *tile, int64_t tokens, int64_t group) {
+    uint8_t *block = (uint8_t *)tile + group * tokens * ck_block_bytes(format);
+    uint8_t *low = block + tokens * CK_GROUP;
+    uint8_t *sums = format == CK_ACT_Q16 ? low + tokens * CK_GROUP : low;
+    return (ck_group_block){(int8_t *)block, (int8_t *)low, (float *)sums, (int32_t *)sums + tokens,
+                            (int32_t *)sums + 2 * tokens, (float *)sums + 3 * tokens};
 }
 
 // MARK: - Activation quantization
 
-// 127 / largest, the factor that turns a group's values into codes; 0, so that all codes are 0, where that factor would
-// overflow (a group this small counts as zero) and where `largest` is infinite or NaN (its scale, largest / 127, then
-// carries that into the output).
-CK_TEMPLATE float ck_q8_inverse_scale(float largest) {
-    return largest > 0x1p-100f && largest < __builtin_inff() ? 127.0f / largest : 0.0f;
+// The code of a group's largest magnitude. 16319 = 127 * 128 + 63 is the largest whose high part fits a byte.
+CK_TEMPLATE float ck_largest_code(ck_activation format) { return format == CK_ACT_Q16 ? 16319.0f : 127.0f; }
+
+// largest code / largest value, the factor that turns a group's values into codes; 0, so that all codes are 0, where that
+// factor would overflow (a group this small counts as zero) and where `largest` is infinite or NaN (its scale, largest
+// value / largest code, then carries that into the output).
+CK_TEMPLATE float ck_inverse_scale(ck_activation format, float largest) {
+    return largest > 0x1p-100f && largest < __builtin_inff() ? ck_largest_code(format) / largest : 0.0f;
 }
+
+// The high part of a 15-bit code, rounded so that the low part, code - 128 * high, is in [-64, 63].
+CK_TEMPLATE int32_t ck_high_part(int32_t code) { return (code + 64) >> 7; }
 
 // MARK: - Half precision (IEEE binary16 and bfloat16), rounding to nearest even
 
@@ -125,18 +135,18 @@ CK_TEMPLATE const uint8_t *ck_panel_at(const ck_linear *job, ck_layout layout, i
     int64_t pair_bytes = ck_is_quantized(layout) ? ck_pair_bytes(layout) : CK_PANEL * (layout == CK_F32 ? 4 : 2);
     return (const uint8_t *)job->weights + panel * (job->columns / pair_columns * pair_bytes);
 }
-CK_TEMPLATE const uint8_t *ck_q8_tile_at(const ck_linear *job, int64_t token) {
-    return (const uint8_t *)job->activations + token * (job->columns / CK_GROUP * CK_Q8_BLOCK);
+CK_TEMPLATE const uint8_t *ck_tile_at(ck_activation format, const ck_linear *job, int64_t token) {
+    return (const uint8_t *)job->activations + token * (job->columns / CK_GROUP * ck_block_bytes(format));
 }
 
 // MARK: - Functions of other files that tables point to
 
 typedef void ck_activation_writer(const float *row, int64_t columns, int64_t padded_columns, void *tile,
                                   int64_t tile_tokens, int64_t index);
-ck_activation_writer ck_quantize_q8_portable, ck_convert_bf16_portable;
+ck_activation_writer ck_quantize_q8_portable, ck_quantize_q16_portable, ck_convert_bf16_portable;
 #if defined(__x86_64__)
-ck_activation_writer ck_quantize_q8_avx2, ck_convert_bf16_avx2;
-ck_activation_writer ck_quantize_q8_avx512;
+ck_activation_writer ck_quantize_q8_avx2, ck_quantize_q16_avx2, ck_convert_bf16_avx2;
+ck_activation_writer ck_quantize_q8_avx512, ck_quantize_q16_avx512;
 // The part of the AVX-512 table that needs AVX512_BF16 besides.
 void ck_fill_linear_avx512bf16(ck_kernels *table);
 #endif

@@ -98,13 +98,22 @@ CK_TEMPLATE __m256i dot(const ck_layout layout, const group_codes *codes, const 
     return ck_is_four_bit(layout) ? _mm256_madd_epi16(sum, ones) : sum;
 }
 
+// The same of whole activation codes: 15-bit ones take 128 * (high parts) + (low parts).
+CK_TEMPLATE __m256i dot_codes(const ck_layout layout, const ck_activation format, const group_codes *codes,
+                              const int first, const int count, const int8_t *activations, const int8_t *low_parts) {
+    __m256i high = dot(layout, codes, first, count, activations);
+    if (format == CK_ACT_Q8) return high;
+    return _mm256_add_epi32(_mm256_slli_epi32(high, 7), dot(layout, codes, first, count, low_parts));
+}
+
 CK_TEMPLATE __m256 add_scaled(__m256i dot, __m256 scale, __m256 activation_scale, __m256 sum) {
     return _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(scale, activation_scale), sum);
 }
 
-CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const ck_linear *job, const ck_tiles *at) {
+CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation format, const int tokens,
+                                const ck_linear *job, const ck_tiles *at) {
     const uint8_t *panel = ck_panel_at(job, layout, at->panel);
-    const uint8_t *tile = ck_q8_tile_at(job, at->token);
+    const uint8_t *tile = ck_tile_at(format, job, at->token);
     const int64_t groups = job->columns / CK_GROUP;
     __m256 sums[CK_TILE][HALVES];
     for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
@@ -112,7 +121,7 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const 
     for (int64_t group = 0; group < groups; group++) {
         const uint8_t *pair = panel + group / 2 * ck_pair_bytes(layout);
         const int in_pair = (int)(group % 2);
-        const ck_q8_block block = ck_q8_block_at(tile, tokens, group);
+        const ck_group_block block = ck_block_at(format, tile, tokens, group);
 #pragma clang loop unroll(disable)
         for (int h = 0; h < HALVES; h++) {
             const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + h * LANES * 2;
@@ -124,13 +133,14 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const 
 #pragma clang loop unroll(full)
             for (int t = 0; t < tokens; t++) {
                 const int8_t *activations = block.codes + t * CK_GROUP;
+                const int8_t *low_parts = block.low + t * CK_GROUP;
                 const __m256 activation_scale = _mm256_set1_ps(block.scale[t]);
                 __m256 sum = sums[t][h];
                 if (layout == CK_Q8S16) {
-                    sum = add_scaled(dot(layout, &codes, 0, 4, activations), scale, activation_scale, sum);
-                    sum = add_scaled(dot(layout, &codes, 4, 4, activations), scale_high, activation_scale, sum);
+                    sum = add_scaled(dot_codes(layout, format, &codes, 0, 4, activations, low_parts), scale, activation_scale, sum);
+                    sum = add_scaled(dot_codes(layout, format, &codes, 4, 4, activations, low_parts), scale_high, activation_scale, sum);
                 } else {
-                    __m256i products = dot(layout, &codes, 0, 8, activations);
+                    __m256i products = dot_codes(layout, format, &codes, 0, 8, activations, low_parts);
                     // Symmetric codes count from 8 or 128, affine ones from 0; `dot` counts from 0 or 128.
                     const int32_t zeros = block.zero_low[t] + block.zero_high[t];
                     if (layout == CK_Q4S) products = _mm256_add_epi32(products, _mm256_set1_epi32(zeros));
@@ -147,29 +157,37 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const 
     store_rows(job, at->panel, at->token, tokens, sums);
 }
 
-CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
-    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_Q8, 1);
+CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_activation format, const ck_linear *job,
+                                  int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, format, 1);
     while (ck_next_tile(&at)) {
         switch (at.tokens) {
-            case 1: quantized_tile(layout, 1, job, &at); break;
-            case 2: quantized_tile(layout, 2, job, &at); break;
-            case 3: quantized_tile(layout, 3, job, &at); break;
-            case 4: quantized_tile(layout, 4, job, &at); break;
-            case 5: quantized_tile(layout, 5, job, &at); break;
-            case 6: quantized_tile(layout, 6, job, &at); break;
-            case 7: quantized_tile(layout, 7, job, &at); break;
-            default: quantized_tile(layout, 8, job, &at); break;
+            case 1: quantized_tile(layout, format, 1, job, &at); break;
+            case 2: quantized_tile(layout, format, 2, job, &at); break;
+            case 3: quantized_tile(layout, format, 3, job, &at); break;
+            case 4: quantized_tile(layout, format, 4, job, &at); break;
+            case 5: quantized_tile(layout, format, 5, job, &at); break;
+            case 6: quantized_tile(layout, format, 6, job, &at); break;
+            case 7: quantized_tile(layout, format, 7, job, &at); break;
+            default: quantized_tile(layout, format, 8, job, &at); break;
         }
     }
 }
 
-static void linear_q4s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4S, job, begin, end); }
-static void linear_q4a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4A, job, begin, end); }
-static void linear_q8s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8S, job, begin, end); }
-static void linear_q8s16(const ck_linear *job, int64_t begin, int64_t end) {
-    quantized_linear(CK_Q8S16, job, begin, end);
-}
-static void linear_q8a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8A, job, begin, end); }
+// The kernel of one layout and one activation format.
+#define CK_QUANTIZED_LINEAR(name, layout, format) \
+    static void name(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(layout, format, job, begin, end); }
+
+CK_QUANTIZED_LINEAR(linear_q4s, CK_Q4S, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q4a, CK_Q4A, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8s, CK_Q8S, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8s16, CK_Q8S16, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8a, CK_Q8A, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q4s_q16, CK_Q4S, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q4a_q16, CK_Q4A, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8s_q16, CK_Q8S, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8s16_q16, CK_Q8S16, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8a_q16, CK_Q8A, CK_ACT_Q16)
 
 // MARK: - Floating point
 
@@ -268,10 +286,16 @@ void ck_fill_linear_avx2(ck_kernels *table) {
     table->linear[CK_Q8S] = linear_q8s;
     table->linear[CK_Q8S16] = linear_q8s16;
     table->linear[CK_Q8A] = linear_q8a;
+    table->linear_q16[CK_Q4S] = linear_q4s_q16;
+    table->linear_q16[CK_Q4A] = linear_q4a_q16;
+    table->linear_q16[CK_Q8S] = linear_q8s_q16;
+    table->linear_q16[CK_Q8S16] = linear_q8s16_q16;
+    table->linear_q16[CK_Q8A] = linear_q8a_q16;
     table->linear[CK_BF16] = linear_bf16;
     table->linear[CK_F16] = linear_f16;
     table->linear[CK_F32] = linear_f32;
     table->quantize_q8 = ck_quantize_q8_avx2;
+    table->quantize_q16 = ck_quantize_q16_avx2;
     table->convert_bf16 = ck_convert_bf16_avx2;
 }
 #endif

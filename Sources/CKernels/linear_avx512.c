@@ -5,7 +5,7 @@
 // starts at -8 (or -128) times the sum of the activation codes: so a symmetric zero point costs nothing. After the 8
 // registers of a group of 32 columns the exact integer becomes a float, and one multiply-add with
 // (weight scale * activation scale) adds it to the output's running sum. The group's registers are unpacked once for the
-// up to 8 tokens of a tile.
+// up to 8 tokens of a tile. Activations of 15 bits take two such dot products: 128 * (high parts) + (low parts), exact too.
 //
 // f16 and f32: a lane walks K with one multiply-add per column.
 #if defined(__x86_64__)
@@ -44,14 +44,32 @@ CK_TEMPLATE __m512i dot(__m512i sum, const __m512i codes[4], const int8_t *activ
     return sum;
 }
 
+// `registers` times 4 columns' products of whole activation codes, added to what the sum starts at.
+CK_TEMPLATE __m512i dot_codes(const ck_activation format, __m512i start, const __m512i *codes, const int registers,
+                              const int8_t *activations, const int8_t *low_parts) {
+    __m512i high = _mm512_setzero_si512();
+    __m512i low = start;
+#pragma clang loop unroll(full)
+    for (int j = 0; j < registers; j += 4) {
+        if (format == CK_ACT_Q8) {
+            low = dot(low, codes + j, activations + 4 * j);
+        } else {
+            high = dot(high, codes + j, activations + 4 * j);
+            low = dot(low, codes + j, low_parts + 4 * j);
+        }
+    }
+    return format == CK_ACT_Q8 ? low : _mm512_add_epi32(_mm512_slli_epi32(high, 7), low);
+}
+
 // What an integer sum starts at: minus the zero point times the sum of the activations.
 CK_TEMPLATE __m512i zero_point(const ck_layout layout, __m512i sum_of_zeros) {
     return ck_is_four_bit(layout) ? sum_of_zeros : _mm512_slli_epi32(sum_of_zeros, 4);
 }
 
-CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const ck_linear *job, const ck_tiles *at) {
+CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation format, const int tokens,
+                                const ck_linear *job, const ck_tiles *at) {
     const uint8_t *pair = ck_panel_at(job, layout, at->panel);
-    const uint8_t *tile = ck_q8_tile_at(job, at->token);
+    const uint8_t *tile = ck_tile_at(format, job, at->token);
     const int64_t groups = job->columns / CK_GROUP;
     __m512 sums[CK_TILE];
 #pragma clang loop unroll(full)
@@ -72,16 +90,18 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const 
 #pragma clang loop unroll(full)
                 for (int j = 0; j < 8; j++) __asm__("" : "+v"(codes[j]));
             }
-            const ck_q8_block block = ck_q8_block_at(tile, tokens, first + half);
+            const ck_group_block block = ck_block_at(format, tile, tokens, first + half);
 #pragma clang loop unroll(full)
             for (int t = 0; t < tokens; t++) {
                 const int8_t *activations = block.codes + t * CK_GROUP;
+                const int8_t *low_parts = block.low + t * CK_GROUP;
                 const __m512 activation_scale = _mm512_set1_ps(block.scale[t]);
                 const __m512i zero_low = ck_broadcast_word(block.zero_low + t);
                 const __m512i zero_high = ck_broadcast_word(block.zero_high + t);
                 if (layout == CK_Q8S16) {
-                    __m512i low = dot(zero_point(layout, zero_low), codes, activations);
-                    __m512i high = dot(zero_point(layout, zero_high), codes + 4, activations + 16);
+                    __m512i low = dot_codes(format, zero_point(layout, zero_low), codes, 4, activations, low_parts);
+                    __m512i high = dot_codes(format, zero_point(layout, zero_high), codes + 4, 4, activations + 16,
+                                             low_parts + 16);
                     sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low), _mm512_mul_ps(scale, activation_scale), sums[t]);
                     sums[t] =
                         _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), _mm512_mul_ps(scale_high, activation_scale), sums[t]);
@@ -90,8 +110,7 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const 
                 __m512i sum = ck_has_offsets(layout)
                                   ? _mm512_setzero_si512()
                                   : zero_point(layout, _mm512_add_epi32(zero_low, zero_high));
-                sum = dot(sum, codes, activations);
-                sum = dot(sum, codes + 4, activations + 16);
+                sum = dot_codes(format, sum, codes, 8, activations, low_parts);
                 sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, activation_scale), sums[t]);
                 if (ck_has_offsets(layout)) {
                     sums[t] = _mm512_fmadd_ps(offset, _mm512_set1_ps(block.scaled_sum[t]), sums[t]);
@@ -102,29 +121,37 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const 
     ck_store_rows(job, at->panel, at->token, sums, tokens);
 }
 
-CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
-    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_Q8, 1);
+CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_activation format, const ck_linear *job,
+                                  int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, format, 1);
     while (ck_next_tile(&at)) {
         switch (at.tokens) {
-            case 1: quantized_tile(layout, 1, job, &at); break;
-            case 2: quantized_tile(layout, 2, job, &at); break;
-            case 3: quantized_tile(layout, 3, job, &at); break;
-            case 4: quantized_tile(layout, 4, job, &at); break;
-            case 5: quantized_tile(layout, 5, job, &at); break;
-            case 6: quantized_tile(layout, 6, job, &at); break;
-            case 7: quantized_tile(layout, 7, job, &at); break;
-            default: quantized_tile(layout, 8, job, &at); break;
+            case 1: quantized_tile(layout, format, 1, job, &at); break;
+            case 2: quantized_tile(layout, format, 2, job, &at); break;
+            case 3: quantized_tile(layout, format, 3, job, &at); break;
+            case 4: quantized_tile(layout, format, 4, job, &at); break;
+            case 5: quantized_tile(layout, format, 5, job, &at); break;
+            case 6: quantized_tile(layout, format, 6, job, &at); break;
+            case 7: quantized_tile(layout, format, 7, job, &at); break;
+            default: quantized_tile(layout, format, 8, job, &at); break;
         }
     }
 }
 
-static void linear_q4s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4S, job, begin, end); }
-static void linear_q4a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4A, job, begin, end); }
-static void linear_q8s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8S, job, begin, end); }
-static void linear_q8s16(const ck_linear *job, int64_t begin, int64_t end) {
-    quantized_linear(CK_Q8S16, job, begin, end);
-}
-static void linear_q8a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8A, job, begin, end); }
+// The kernel of one layout and one activation format.
+#define CK_QUANTIZED_LINEAR(name, layout, format) \
+    static void name(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(layout, format, job, begin, end); }
+
+CK_QUANTIZED_LINEAR(linear_q4s, CK_Q4S, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q4a, CK_Q4A, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8s, CK_Q8S, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8s16, CK_Q8S16, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8a, CK_Q8A, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q4s_q16, CK_Q4S, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q4a_q16, CK_Q4A, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8s_q16, CK_Q8S, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8s16_q16, CK_Q8S16, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8a_q16, CK_Q8A, CK_ACT_Q16)
 
 // MARK: - f16 and f32
 
@@ -192,8 +219,14 @@ void ck_fill_linear_avx512(ck_kernels *table) {
     table->linear[CK_Q8S] = linear_q8s;
     table->linear[CK_Q8S16] = linear_q8s16;
     table->linear[CK_Q8A] = linear_q8a;
+    table->linear_q16[CK_Q4S] = linear_q4s_q16;
+    table->linear_q16[CK_Q4A] = linear_q4a_q16;
+    table->linear_q16[CK_Q8S] = linear_q8s_q16;
+    table->linear_q16[CK_Q8S16] = linear_q8s16_q16;
+    table->linear_q16[CK_Q8A] = linear_q8a_q16;
     table->linear[CK_F16] = linear_f16;
     table->linear[CK_F32] = linear_f32;
     table->quantize_q8 = ck_quantize_q8_avx512;
+    table->quantize_q16 = ck_quantize_q16_avx512;
 }
 #endif

@@ -36,17 +36,19 @@ CK_TEMPLATE void unpack_codes(const ck_layout layout, const uint8_t *codes, int1
     }
 }
 
-// Adds 16 columns' products.
-CK_TEMPLATE void dot(const int16_t weights[16][CK_PANEL], const int8_t *activations, int32_t sums[CK_PANEL]) {
+// Adds 16 columns' products with whole activation codes.
+CK_TEMPLATE void dot(const ck_activation format, const int16_t weights[16][CK_PANEL], const int8_t *activations,
+                     const int8_t *low_parts, int32_t sums[CK_PANEL]) {
     for (int k = 0; k < 16; k++) {
-        for (int r = 0; r < CK_PANEL; r++) sums[r] += (int16_t)activations[k] * weights[k][r];
+        const int16_t code = (int16_t)(format == CK_ACT_Q16 ? 128 * activations[k] + low_parts[k] : activations[k]);
+        for (int r = 0; r < CK_PANEL; r++) sums[r] += code * weights[k][r];
     }
 }
 
-CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_linear *job, int64_t panel, int64_t token,
-                                int64_t tokens) {
+CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation format, const ck_linear *job,
+                                int64_t panel, int64_t token, int64_t tokens) {
     const uint8_t *pair = ck_panel_at(job, layout, panel);
-    const uint8_t *tile = ck_q8_tile_at(job, token);
+    const uint8_t *tile = ck_tile_at(format, job, token);
     // 8-bit codes are centred on 128, 16 times the 8 that the activations' zero points are made for.
     const int32_t centre = ck_has_offsets(layout) ? 0 : ck_is_four_bit(layout) ? 1 : 16;
     tile_sums sums = {{0}};
@@ -62,14 +64,15 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_linear *job, in
             scale[1][r] = layout == CK_Q8S16 ? ck_f16_to_float(scales[CK_PANEL + r]) : 0;
             offset[r] = ck_has_offsets(layout) ? ck_f16_to_float(offsets[r]) : 0;
         }
-        ck_q8_block block = ck_q8_block_at(tile, tokens, group);
+        ck_group_block block = ck_block_at(format, tile, tokens, group);
         for (int64_t t = 0; t < tokens; t++) {
             const int8_t *activations = block.codes + t * CK_GROUP;
+            const int8_t *low_parts = block.low + t * CK_GROUP;
             int32_t low[CK_PANEL], high[CK_PANEL];
             for (int r = 0; r < CK_PANEL; r++) low[r] = centre * block.zero_low[t];
             for (int r = 0; r < CK_PANEL; r++) high[r] = centre * block.zero_high[t];
-            dot(codes, activations, low);
-            dot(codes + 16, activations + 16, high);
+            dot(format, codes, activations, low_parts, low);
+            dot(format, codes + 16, activations + 16, low_parts + 16, high);
             float activation_scale = block.scale[t], scaled_sum = block.scaled_sum[t];
             for (int r = 0; r < CK_PANEL; r++) {
                 if (layout == CK_Q8S16) {
@@ -86,18 +89,26 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_linear *job, in
     store_tile(job, panel, token, tokens, sums);
 }
 
-CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
-    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_Q8, 1);
-    while (ck_next_tile(&at)) quantized_tile(layout, job, at.panel, at.token, at.tokens);
+CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_activation format, const ck_linear *job,
+                                  int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, format, 1);
+    while (ck_next_tile(&at)) quantized_tile(layout, format, job, at.panel, at.token, at.tokens);
 }
 
-static void linear_q4s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4S, job, begin, end); }
-static void linear_q4a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4A, job, begin, end); }
-static void linear_q8s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8S, job, begin, end); }
-static void linear_q8s16(const ck_linear *job, int64_t begin, int64_t end) {
-    quantized_linear(CK_Q8S16, job, begin, end);
-}
-static void linear_q8a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8A, job, begin, end); }
+// The kernel of one layout and one activation format.
+#define CK_QUANTIZED_LINEAR(name, layout, format) \
+    static void name(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(layout, format, job, begin, end); }
+
+CK_QUANTIZED_LINEAR(linear_q4s, CK_Q4S, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q4a, CK_Q4A, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8s, CK_Q8S, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8s16, CK_Q8S16, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q8a, CK_Q8A, CK_ACT_Q8)
+CK_QUANTIZED_LINEAR(linear_q4s_q16, CK_Q4S, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q4a_q16, CK_Q4A, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8s_q16, CK_Q8S, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8s16_q16, CK_Q8S16, CK_ACT_Q16)
+CK_QUANTIZED_LINEAR(linear_q8a_q16, CK_Q8A, CK_ACT_Q16)
 
 // MARK: - Floating point
 
@@ -157,9 +168,15 @@ void ck_fill_linear_portable(ck_kernels *table) {
     table->linear[CK_Q8S] = linear_q8s;
     table->linear[CK_Q8S16] = linear_q8s16;
     table->linear[CK_Q8A] = linear_q8a;
+    table->linear_q16[CK_Q4S] = linear_q4s_q16;
+    table->linear_q16[CK_Q4A] = linear_q4a_q16;
+    table->linear_q16[CK_Q8S] = linear_q8s_q16;
+    table->linear_q16[CK_Q8S16] = linear_q8s16_q16;
+    table->linear_q16[CK_Q8A] = linear_q8a_q16;
     table->linear[CK_BF16] = linear_bf16;
     table->linear[CK_F16] = linear_f16;
     table->linear[CK_F32] = linear_f32;
     table->quantize_q8 = ck_quantize_q8_portable;
+    table->quantize_q16 = ck_quantize_q16_portable;
     table->convert_bf16 = ck_convert_bf16_portable;
 }

@@ -28,6 +28,7 @@ int64_t ck_panel_bytes(ck_layout layout, int64_t columns) {
 int64_t ck_activation_bytes(ck_activation format, int64_t padded_columns, int64_t tokens) {
     switch (format) {
         case CK_ACT_Q8: return tokens * (padded_columns / CK_GROUP) * CK_Q8_BLOCK;
+        case CK_ACT_Q16: return tokens * (padded_columns / CK_GROUP) * CK_Q16_BLOCK;
         case CK_ACT_BF16: return tokens * padded_columns * 2;
         case CK_ACT_F32: return tokens * padded_columns * 4;
     }

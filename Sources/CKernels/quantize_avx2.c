@@ -21,8 +21,16 @@ CK_TEMPLATE int32_t sum_of_lanes(__m256i a) {
     return _mm_cvtsi128_si32(b);
 }
 
-void ck_quantize_q8_avx2(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
-                         int64_t index) {
+// 32 codes that fit a byte.
+CK_TEMPLATE void store_codes(const __m256i code[4], int8_t *place) {
+    // Packing works within 128-bit halves; the permutation puts the 4-byte runs in order again.
+    __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(code[0], code[1]), _mm256_packs_epi32(code[2], code[3]));
+    packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)place, packed);
+}
+
+CK_TEMPLATE void quantize(const ck_activation format, const float *row, int64_t columns, int64_t padded_columns,
+                          void *tile, int64_t tile_tokens, int64_t index) {
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
     for (int64_t group = 0; group < padded_columns / CK_GROUP; group++) {
         const float *values = row + group * CK_GROUP;
@@ -41,7 +49,7 @@ void ck_quantize_q8_avx2(const float *row, int64_t columns, int64_t padded_colum
             largest_bits = _mm256_max_epu32(largest_bits, _mm256_and_si256(_mm256_castps_si256(value[i]), magnitude));
         }
         float largest = ck_float(largest_lane(largest_bits));
-        float inverse_scale = ck_q8_inverse_scale(largest);
+        float inverse_scale = ck_inverse_scale(format, largest);
 
         __m256i code[4];
         for (int i = 0; i < 4; i++) {
@@ -49,20 +57,36 @@ void ck_quantize_q8_avx2(const float *row, int64_t columns, int64_t padded_colum
                           ? _mm256_setzero_si256()
                           : _mm256_cvtps_epi32(_mm256_mul_ps(value[i], _mm256_set1_ps(inverse_scale)));
         }
-        // Packing works within 128-bit halves; the permutation puts the 4-byte runs in order again.
-        __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(code[0], code[1]), _mm256_packs_epi32(code[2], code[3]));
-        packed = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-
-        ck_q8_block block = ck_q8_block_at(tile, tile_tokens, group);
-        _mm256_storeu_si256((__m256i *)(block.codes + index * CK_GROUP), packed);
+        ck_group_block block = ck_block_at(format, tile, tile_tokens, group);
+        if (format == CK_ACT_Q16) {
+            __m256i high[4], low[4];
+            for (int i = 0; i < 4; i++) {
+                high[i] = _mm256_srai_epi32(_mm256_add_epi32(code[i], _mm256_set1_epi32(64)), 7);  // ck_high_part
+                low[i] = _mm256_sub_epi32(code[i], _mm256_slli_epi32(high[i], 7));
+            }
+            store_codes(high, block.codes + index * CK_GROUP);
+            store_codes(low, block.low + index * CK_GROUP);
+        } else {
+            store_codes(code, block.codes + index * CK_GROUP);
+        }
         int32_t sum_low = sum_of_lanes(_mm256_add_epi32(code[0], code[1]));
         int32_t sum_high = sum_of_lanes(_mm256_add_epi32(code[2], code[3]));
-        float scale = largest / 127.0f;
+        float scale = largest / ck_largest_code(format);
         block.scale[index] = scale;
         block.zero_low[index] = -8 * sum_low;
         block.zero_high[index] = -8 * sum_high;
         block.scaled_sum[index] = scale * (float)(sum_low + sum_high);
     }
+}
+
+void ck_quantize_q8_avx2(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
+                         int64_t index) {
+    quantize(CK_ACT_Q8, row, columns, padded_columns, tile, tile_tokens, index);
+}
+
+void ck_quantize_q16_avx2(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
+                          int64_t index) {
+    quantize(CK_ACT_Q16, row, columns, padded_columns, tile, tile_tokens, index);
 }
 
 // ck_float_to_bf16 of 8 values, each in the lower half of its lane.

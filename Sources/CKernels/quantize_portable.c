@@ -11,8 +11,8 @@ CK_TEMPLATE int32_t round_to_int(float value) {
     return (int32_t)(ck_bits(value + 0x1.8p23f) - ck_bits(0x1.8p23f));
 }
 
-void ck_quantize_q8_portable(const float *row, int64_t columns, int64_t padded_columns, void *tile,
-                             int64_t tile_tokens, int64_t index) {
+CK_TEMPLATE void quantize(const ck_activation format, const float *row, int64_t columns, int64_t padded_columns,
+                          void *tile, int64_t tile_tokens, int64_t index) {
     for (int64_t group = 0; group < padded_columns / CK_GROUP; group++) {
         float values[CK_GROUP] = {0};
         int64_t valid = columns - group * CK_GROUP;
@@ -25,22 +25,37 @@ void ck_quantize_q8_portable(const float *row, int64_t columns, int64_t padded_c
             if (bits > largest_bits) largest_bits = bits;
         }
         float largest = ck_float(largest_bits);
-        float inverse_scale = ck_q8_inverse_scale(largest);
+        float inverse_scale = ck_inverse_scale(format, largest);
 
-        ck_q8_block block = ck_q8_block_at(tile, tile_tokens, group);
+        ck_group_block block = ck_block_at(format, tile, tile_tokens, group);
         int8_t *codes = block.codes + index * CK_GROUP;
         int32_t sums[2] = {0, 0};
         for (int i = 0; i < CK_GROUP; i++) {
             int32_t code = inverse_scale == 0 ? 0 : round_to_int(values[i] * inverse_scale);
-            codes[i] = (int8_t)code;
+            if (format == CK_ACT_Q16) {
+                codes[i] = (int8_t)ck_high_part(code);
+                block.low[index * CK_GROUP + i] = (int8_t)(code - 128 * ck_high_part(code));
+            } else {
+                codes[i] = (int8_t)code;
+            }
             sums[i / 16] += code;
         }
-        float scale = largest / 127.0f;
+        float scale = largest / ck_largest_code(format);
         block.scale[index] = scale;
         block.zero_low[index] = -8 * sums[0];
         block.zero_high[index] = -8 * sums[1];
         block.scaled_sum[index] = scale * (float)(sums[0] + sums[1]);
     }
+}
+
+void ck_quantize_q8_portable(const float *row, int64_t columns, int64_t padded_columns, void *tile,
+                             int64_t tile_tokens, int64_t index) {
+    quantize(CK_ACT_Q8, row, columns, padded_columns, tile, tile_tokens, index);
+}
+
+void ck_quantize_q16_portable(const float *row, int64_t columns, int64_t padded_columns, void *tile,
+                              int64_t tile_tokens, int64_t index) {
+    quantize(CK_ACT_Q16, row, columns, padded_columns, tile, tile_tokens, index);
 }
 
 void ck_convert_bf16_portable(const float *row, int64_t columns, int64_t padded_columns, void *tile,

@@ -32,7 +32,7 @@ extension Walk {
         let padded = out.format.paddedColumns(out.width)
         let end = columns.upperBound == out.width ? padded : columns.upperBound
         let tile = out.base + first &* out.format.rowBytes(out.width)
-        let place = tile + out.format.rowBytes(columns.lowerBound) &* inTile
+        let place = tile + out.format.bytes(before: columns.lowerBound) &* inTile
         let width = Int64(columns.count)
         let paddedWidth = Int64(end &- columns.lowerBound)
         switch out.format {

@@ -8,7 +8,7 @@ import MartletGraph
 /// computes what is not fixed; what is computed for an output is (docs/ARCHITECTURE.md, batch invariance).
 struct Walk {
     let kernels: UnsafePointer<ck_kernels>
-    let pool: Unmanaged<WorkerPool>
+    let lockstep: Lockstep
     let instructions: UnsafeMutableBufferPointer<Instruction>
     let scratch: UnsafeMutableBufferPointer<WorkerScratch.Addresses>
     let partials: UnsafeMutablePointer<Float>
@@ -21,11 +21,11 @@ struct Walk {
     let requests: UnsafeMutablePointer<StepContext.Request>
     let requestCount: Int
     let hasSplitRequests: Bool
-    let workerCount: Int
+    var workerCount: Int { lockstep.count }
 
     init(_ program: CPUProgram, _ input: StepInput) {
         kernels = program.kernels
-        pool = .passUnretained(program.workers)
+        lockstep = program.workers.lockstep
         instructions = program.instructions
         scratch = program.scratchAddresses
         partials = program.partials
@@ -38,7 +38,6 @@ struct Walk {
         requests = program.context.requests
         requestCount = program.context.requestCount
         hasSplitRequests = program.context.hasSplitRequests
-        workerCount = program.workers.count
     }
 
     func run(_ worker: Int) {
@@ -49,12 +48,12 @@ struct Walk {
     }
 
     @inline(__always)
-    func barrier() { pool._withUnsafeGuaranteedRef { $0.barrier() } }
+    func barrier() { lockstep.barrier() }
 
     /// Calls `body` for this worker's items of `0 ..< total`, `grain` at a time.
     @inline(__always)
     func forEachItem(of total: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
-        while let range = pool._withUnsafeGuaranteedRef({ $0.takeItems(grain: grain, of: total) }) { body(range) }
+        while let range = lockstep.takeItems(grain: grain, of: total) { body(range) }
     }
 
     @inline(__always)

@@ -12,20 +12,13 @@ final class WorkerPool: @unchecked Sendable {
 
     let count: Int
 
-    /// Spins before sleeping: about 15 µs. Longer hurts badly on a machine with more threads than cores.
-    private static let spins = 1000
     /// Words that different workers write lie this far apart, so that they never share a (prefetched pair of) cache line.
     private static let lineStride = 128
 
     private let block: UnsafeMutableRawPointer
     /// Number of walks started; odd things such as stopping are announced through it too.
     private let epoch: UnsafeMutablePointer<Atomic<UInt32>>
-    /// Number of barriers passed.
-    private let generation: UnsafeMutablePointer<Atomic<UInt32>>
-    private let arrived: UnsafeMutablePointer<Atomic<Int>>
-    private let sleepers: UnsafeMutablePointer<Atomic<Int>>
-    /// Next item of the current kernel call that no worker has taken.
-    private let cursor: UnsafeMutablePointer<Atomic<Int>>
+    let lockstep: Lockstep
 
     private var body: Body?
     private var context: UnsafeMutableRawPointer?
@@ -45,10 +38,8 @@ final class WorkerPool: @unchecked Sendable {
             return pointer
         }
         epoch = word(0, 0)
-        generation = word(1, 0)
-        arrived = word(2, 0)
-        sleepers = word(3, 0)
-        cursor = word(4, 0)
+        lockstep = Lockstep(
+            count: count, generation: word(1, 0), arrived: word(2, 0), sleepers: word(3, 0), cursor: word(4, 0))
         for worker in 1..<max(count, 1) {
             // The pool outlives its threads (deinit joins them), so they hold it unretained; a strong reference would
             // keep deinit from ever running.
@@ -81,69 +72,26 @@ final class WorkerPool: @unchecked Sendable {
 
     /// Runs `body(context, worker)` on every worker and returns when all have passed its last barrier.
     func run(_ context: UnsafeMutableRawPointer, _ body: Body) {
-        cursor.pointee.store(0, ordering: .relaxed)
         if count > 1 {
             self.body = body
             self.context = context
             epoch.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-            if sleepers.pointee.load(ordering: .sequentiallyConsistent) != 0 { ck_futex_wake(epoch, Int32.max) }
+            if lockstep.hasSleepers { ck_futex_wake(epoch, Int32.max) }
         }
         body(context, 0)
-        barrier()
+        lockstep.barrier()
     }
 
     private func serve(_ worker: Int) {
         var seen: UInt32 = 0
         while true {
-            wait(epoch, while: seen)
+            lockstep.wait(epoch, while: seen)
             seen &+= 1
             if isStopping { return }
             if let body, let context {
                 body(context, worker)
-                barrier()
+                lockstep.barrier()
             }
-        }
-    }
-
-    /// Returns when every worker has called it. Items start from 0 again.
-    @inline(__always)
-    func barrier() {
-        if count == 1 {
-            cursor.pointee.store(0, ordering: .relaxed)
-            return
-        }
-        let now = generation.pointee.load(ordering: .relaxed)
-        if arrived.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == count {
-            arrived.pointee.store(0, ordering: .relaxed)
-            cursor.pointee.store(0, ordering: .relaxed)
-            generation.pointee.store(now &+ 1, ordering: .sequentiallyConsistent)
-            if sleepers.pointee.load(ordering: .sequentiallyConsistent) != 0 { ck_futex_wake(generation, Int32.max) }
-        } else {
-            wait(generation, while: now)
-        }
-    }
-
-    /// Takes the next `grain` items of this kernel call, or returns nil when fewer than `total` were left to take.
-    ///
-    /// Which worker computes an item never shows in the result, so uneven cores balance themselves.
-    @inline(__always)
-    func takeItems(grain: Int, of total: Int) -> Range<Int>? {
-        let begin = cursor.pointee.wrappingAdd(grain, ordering: .relaxed).oldValue
-        return begin < total ? Range(uncheckedBounds: (begin, min(begin &+ grain, total))) : nil
-    }
-
-    /// Spins, then sleeps, until the word is no longer `value`.
-    private func wait(_ word: UnsafeMutablePointer<Atomic<UInt32>>, while value: UInt32) {
-        var spins = 0
-        while word.pointee.load(ordering: .acquiring) == value {
-            if spins < Self.spins {
-                spins &+= 1
-                ck_pause()
-                continue
-            }
-            sleepers.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-            ck_futex_wait(word, value)  // returns at once if the word has moved
-            sleepers.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
         }
     }
 }
@@ -152,16 +100,14 @@ extension WorkerPool {
     /// Runs `body` for 0 ..< `items`, shared among the workers. For loading, where a closure's cost does not matter.
     func forEach(_ items: Int, _ body: @Sendable (_ item: Int, _ worker: Int) -> Void) {
         withoutActuallyEscaping(body) { escaping in
-            var job = (pool: Unmanaged.passUnretained(self), items: items, body: escaping)
+            var job = (lockstep: lockstep, items: items, body: escaping)
             withUnsafeMutablePointer(to: &job) { pointer in
                 run(UnsafeMutableRawPointer(pointer)) { raw, worker in
                     let job = raw.assumingMemoryBound(
-                        to: (pool: Unmanaged<WorkerPool>, items: Int, body: @Sendable (Int, Int) -> Void).self
+                        to: (lockstep: Lockstep, items: Int, body: @Sendable (Int, Int) -> Void).self
                     ).pointee
-                    job.pool._withUnsafeGuaranteedRef { pool in
-                        while let range = pool.takeItems(grain: 1, of: job.items) {
-                            job.body(range.lowerBound, worker)
-                        }
+                    while let range = job.lockstep.takeItems(grain: 1, of: job.items) {
+                        job.body(range.lowerBound, worker)
                     }
                 }
             }

@@ -1,7 +1,7 @@
 /// The IEEE binary16 number at `source`, exactly. Integer arithmetic and no branch, so that a loop of it vectorizes; no
 /// operation sees a subnormal float, so that it is also right where the processor flushes those to zero.
 @inline(__always)
-func loadHalf(_ source: UnsafeRawPointer) -> Float {
+package func loadHalf(_ source: UnsafeRawPointer) -> Float {
     let half = UInt32(UInt16(littleEndian: source.loadUnaligned(as: UInt16.self)))
     let sign = (half & 0x8000) << 16
     let magnitude = half & 0x7FFF

@@ -39,6 +39,17 @@ public struct RopeConfiguration: Sendable, Equatable {
         public var betaFast: Double
         /// Rotations over the original context below which a frequency is divided by `factor`.
         public var betaSlow: Double
+
+        package init(
+            factor: Double, originalContextLength: Int, attentionFactor: Double? = nil, betaFast: Double = 32,
+            betaSlow: Double = 1
+        ) {
+            self.factor = factor
+            self.originalContextLength = originalContextLength
+            self.attentionFactor = attentionFactor
+            self.betaFast = betaFast
+            self.betaSlow = betaSlow
+        }
     }
 
     /// The scaling of Llama 3.1: long wavelengths are divided by `factor`, short ones kept, with a ramp between.
@@ -47,5 +58,14 @@ public struct RopeConfiguration: Sendable, Equatable {
         public var lowFrequencyFactor: Double
         public var highFrequencyFactor: Double
         public var originalContextLength: Int
+
+        package init(
+            factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalContextLength: Int
+        ) {
+            self.factor = factor
+            self.lowFrequencyFactor = lowFrequencyFactor
+            self.highFrequencyFactor = highFrequencyFactor
+            self.originalContextLength = originalContextLength
+        }
     }
 }

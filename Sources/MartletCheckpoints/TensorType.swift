@@ -53,7 +53,7 @@ package enum TensorType: Sendable, Hashable, CaseIterable {
 
 extension TensorType {
     /// The type with ggml's number `ggmlType`, or nil where we cannot read its elements.
-    init?(ggmlType: UInt32) {
+    package init?(ggmlType: UInt32) {
         switch ggmlType {
         case 0: self = .f32
         case 1: self = .f16

@@ -38,12 +38,15 @@ package enum ActivationFormat: String, Sendable, Hashable {
     }
 
     /// Bytes of one token's row.
-    package func rowBytes(_ columns: Int) -> Int {
+    package func rowBytes(_ columns: Int) -> Int { bytes(before: paddedColumns(columns)) }
+
+    /// Bytes of a token's first columns, which must be whole groups of 32 (`f32`: any).
+    package func bytes(before column: Int) -> Int {
         switch self {
-        case .f32: columns * 4
-        case .q8: paddedColumns(columns) / 32 * 48
-        case .q16: paddedColumns(columns) / 32 * 80
-        case .bf16: paddedColumns(columns) * 2
+        case .f32: column * 4
+        case .q8: column / 32 * 48
+        case .q16: column / 32 * 80
+        case .bf16: column * 2
         }
     }
 }

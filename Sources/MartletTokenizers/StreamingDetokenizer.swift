@@ -8,6 +8,7 @@ package struct StreamingDetokenizer: Sendable {
     /// The start of a character that is not complete yet: at most three bytes.
     private var pending: [UInt8] = []
     private var leadingSpaces: Int
+    private var isFirst = true
 
     package init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true) {
         self.tokenizer = tokenizer
@@ -18,7 +19,8 @@ package struct StreamingDetokenizer: Sendable {
     /// The text that is certain now that `token` has come; empty while a character is incomplete.
     package mutating func append(_ token: TokenID) -> String {
         guard tokenizer.spelled.contains(token), !(skipSpecialTokens && tokenizer.isSpecial(token)) else { return "" }
-        var piece = tokenizer.decoder.pieces[Int(token)]
+        var piece = tokenizer.decoder.piece(token, isFirst: isFirst)[...]
+        isFirst = false
         while leadingSpaces > 0, let first = piece.first {
             if first == 0x20 {
                 piece.removeFirst()

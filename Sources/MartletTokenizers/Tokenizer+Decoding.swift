@@ -13,13 +13,15 @@ extension Tokenizer {
             }
             run = []
         }
+        var isFirst = true
         for id in ids where spelled.contains(id) && !(skipSpecialTokens && isSpecial(id)) {
-            if !decoder.isByte.isEmpty, decoder.isByte[Int(id)] {
-                run += decoder.pieces[Int(id)]
+            if decoder.isByteToken(id) {
+                run += decoder.piece(id, isFirst: isFirst)
             } else {
                 flush()
-                bytes += decoder.pieces[Int(id)]
+                bytes += decoder.piece(id, isFirst: isFirst)
             }
+            isFirst = false
         }
         flush()
         let spaces = bytes.prefix(decoder.leadingSpaces).prefix { $0 == 0x20 }.count

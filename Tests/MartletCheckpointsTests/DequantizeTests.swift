@@ -1,7 +1,6 @@
 import Foundation
+import MartletCheckpoints
 import Testing
-
-@testable import MartletCheckpoints
 
 /// One record of dequantize.bin, which make_dequantize.py writes.
 struct DequantizeFixture: Sendable, CustomTestStringConvertible {

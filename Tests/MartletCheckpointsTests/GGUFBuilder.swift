@@ -1,6 +1,5 @@
 import Foundation
-
-@testable import MartletCheckpoints
+import MartletCheckpoints
 
 /// Writes GGUF files for tests, valid ones by default; every field can be made wrong.
 struct GGUFBuilder {

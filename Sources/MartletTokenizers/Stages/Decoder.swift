@@ -9,9 +9,13 @@ struct Decoder: Sendable {
     let isByte: [Bool]
     /// How many spaces the text loses at its start, where the model was given a space that the text did not have.
     let leadingSpaces: Int
+    /// Whether the first token loses all its spaces (the reference's Metaspace decoder).
+    let dropsFirstTokensSpaces: Bool
+    /// What stands between tokens; empty but for files without a decoder.
+    let separator: [UInt8]
 
     /// `spelled` is the vocabulary by token id.
-    init(_ steps: [Step], spelled: ByteStringTable) {
+    init(_ steps: [Step], separator: [UInt8] = [], spelled: ByteStringTable) {
         var pieces = ByteStringTable(minimumCapacity: spelled.count)
         let usesFallback = steps.contains { if case .byteFallback = $0 { true } else { false } }
         var isByte = [Bool](repeating: false, count: usesFallback ? spelled.count : 0)
@@ -25,18 +29,21 @@ struct Decoder: Sendable {
                         bytes = [byte]
                         isByte[id] = true
                     }
-                case .replace(let old, let new): if usesFallback && isByte[id] { break } else { bytes = Self.replace(bytes, old, new) }
+                case .replace(let old, let new):
+                    if !usesFallback || !isByte[id] { bytes = Self.replace(bytes, old, new) }
                 case .strip(let byte, let start, let stop):
                     let kept = bytes.prefix(start).prefix { $0 == byte }.count
                     bytes.removeFirst(kept)
                     bytes.removeLast(bytes.suffix(stop).reversed().prefix { $0 == byte }.count)
-                case .stripLeadingSpaces: break
+                case .stripLeadingSpaces, .dropFirstTokensSpaces: break
                 }
             }
             pieces.append(bytes)
         }
         self.pieces = pieces
         self.isByte = isByte
+        self.separator = separator
+        dropsFirstTokensSpaces = steps.contains { if case .dropFirstTokensSpaces = $0 { true } else { false } }
         leadingSpaces = steps.reduce(0) { if case .stripLeadingSpaces(let count) = $1 { $0 + count } else { $0 } }
     }
 
@@ -48,6 +55,7 @@ struct Decoder: Sendable {
         case strip(byte: UInt8, start: Int, stop: Int)
         /// Removes spaces from the start of the text.
         case stripLeadingSpaces(Int)
+        case dropFirstTokensSpaces
     }
 
     private static func replace(_ bytes: [UInt8], _ old: [UInt8], _ new: [UInt8]) -> [UInt8] {
@@ -64,5 +72,16 @@ struct Decoder: Sendable {
             }
         }
         return result
+    }
+
+    /// What a token adds to the text; `isFirst` if no other came before. `id` must be in the vocabulary.
+    func piece(_ id: TokenID, isFirst: Bool) -> [UInt8] {
+        let piece = Array(pieces[Int(id)])
+        if isFirst { return dropsFirstTokensSpaces ? piece.filter { $0 != 0x20 } : piece }
+        return separator + piece
+    }
+
+    func isByteToken(_ id: TokenID) -> Bool {
+        !isByte.isEmpty && isByte[Int(id)]
     }
 }

@@ -1,0 +1,38 @@
+/// Why the engine refused a request, or could not finish one.
+public struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
+    public enum Code: String, Sendable, Hashable {
+        /// A field of the parameters or of the options is out of range; `parameter` names it.
+        case invalidParameter
+        /// The prompt is empty or has a token that the model does not know.
+        case invalidPrompt
+        /// The prompt leaves no room for a generated token in the model's context.
+        case contextLengthExceeded
+        /// The prompt leaves no room for a generated token in the KV cache.
+        case cacheTooSmall
+        /// As many requests wait as may wait. Trying again later can succeed.
+        case queueFull
+        /// The engine takes no more requests, or stopped before this one was done.
+        case shutDown
+        /// The model's logits for this request admit no token (NaN, or everything masked).
+        case samplingFailed
+        /// The step that this request was part of failed.
+        case stepFailed
+    }
+
+    public let code: Code
+    public let message: String
+    /// The field that is wrong, as it is spelled in `SamplingParameters` or `EngineOptions`.
+    public let parameter: String?
+
+    package init(_ code: Code, _ message: String, parameter: String? = nil) {
+        self.code = code
+        self.message = message
+        self.parameter = parameter
+    }
+
+    public var description: String { message }
+
+    package static func invalid(_ parameter: String, _ reason: String) -> EngineError {
+        EngineError(.invalidParameter, "\(parameter) \(reason)", parameter: parameter)
+    }
+}

@@ -1,0 +1,71 @@
+extension SamplingParameters {
+    /// Most alternatives that `logprobs` may ask for, as in OpenAI's API.
+    public static let maximumLogprobs = 20
+    /// Most stop strings, and their longest size in UTF-8. Every byte of an answer is compared with each of them.
+    public static let maximumStopStrings = 64
+    public static let maximumStopStringBytes = 4096
+
+    /// Checks what can be checked without knowing the model.
+    ///
+    /// - Throws: `invalidParameter`, naming the field.
+    public func validate() throws(EngineError) {
+        if let maxTokens { try Self.check("maxTokens", maxTokens >= 1, "must be at least 1, not \(maxTokens)") }
+        try Self.check("minTokens", minTokens >= 0, "must not be negative, but is \(minTokens)")
+        if let maxTokens {
+            try Self.check("minTokens", minTokens <= maxTokens, "is \(minTokens), more than maxTokens (\(maxTokens))")
+        }
+        try Self.check("temperature", temperature, in: 0...Float.greatestFiniteMagnitude)
+        try Self.check("topK", topK >= -1, "must be positive, or 0 or -1 for all tokens, but is \(topK)")
+        try Self.check("topP", topP > 0 && topP <= 1, "must be above 0 and at most 1, but is \(topP)")
+        try Self.check("minP", minP, in: 0...1)
+        try Self.check(
+            "repetitionPenalty", repetitionPenalty > 0 && repetitionPenalty.isFinite,
+            "must be a positive number, but is \(repetitionPenalty)")
+        try Self.check("presencePenalty", presencePenalty, in: -2...2)
+        try Self.check("frequencyPenalty", frequencyPenalty, in: -2...2)
+        for (token, bias) in logitBias {
+            try Self.check("logitBias", token >= 0, "has the negative token id \(token)")
+            try Self.check("logitBias", bias, in: -100...100)
+        }
+        try Self.check(
+            "stop", stop.count <= Self.maximumStopStrings, "may have \(Self.maximumStopStrings) strings at most")
+        for string in stop {
+            try Self.check("stop", !string.isEmpty, "must not have an empty string")
+            try Self.check(
+                "stop", string.utf8.count <= Self.maximumStopStringBytes,
+                "has a string of more than \(Self.maximumStopStringBytes) bytes")
+        }
+        for token in stopTokenIDs { try Self.check("stopTokenIDs", token >= 0, "has the negative token id \(token)") }
+        if let logprobs {
+            try Self.check(
+                "logprobs", (0...Self.maximumLogprobs).contains(logprobs),
+                "must be between 0 and \(Self.maximumLogprobs), but is \(logprobs)")
+        }
+    }
+
+    /// Checks everything, for a model with this many tokens.
+    package func validate(vocabularySize: Int) throws(EngineError) {
+        try validate()
+        for token in logitBias.keys {
+            try Self.check("logitBias", token < vocabularySize, "has token \(token) of \(vocabularySize)")
+        }
+        for token in stopTokenIDs {
+            try Self.check("stopTokenIDs", token < vocabularySize, "has token \(token) of \(vocabularySize)")
+        }
+    }
+
+    private static func check(
+        _ name: String, _ holds: Bool, _ reason: @autoclosure () -> String
+    ) throws(EngineError) {
+        if !holds { throw .invalid(name, reason()) }
+    }
+
+    /// NaN is in no range.
+    private static func check(_ name: String, _ value: Float, in range: ClosedRange<Float>) throws(EngineError) {
+        if range.contains(value) { return }
+        if range.upperBound == .greatestFiniteMagnitude {
+            throw .invalid(name, "must be a number, at least \(range.lowerBound), but is \(value)")
+        }
+        throw .invalid(name, "must be between \(range.lowerBound) and \(range.upperBound), but is \(value)")
+    }
+}

@@ -1,0 +1,187 @@
+import MartletGraph
+
+/// Runs one model for many requests at once, on a thread of its own.
+///
+/// Every call is a message: it is answered between two steps. Requests end when they are done, when whoever reads their
+/// stream stops reading, or with `shutdown()`.
+public actor LLMEngine {
+    let thread = EngineThread()
+    let endings = EndingList()
+    let runner: ModelRunner
+    let sampler: Sampler
+    var scheduler: Scheduler
+    var active: [RequestID: ActiveRequest] = [:]
+    var counters = EngineStatistics()
+    /// The step's draws, in the order of its entries with logits; kept so that a step allocates nothing.
+    var samples: [Result<SampledToken, EngineError>] = []
+    var tokens: [Int32?] = []
+    private let endTokens: [Int32]
+    private let seed: UInt64?
+    private var nextID: UInt64 = 0
+    private var isShutDown = false
+
+    /// What the engine keeps of a request, besides what the scheduler knows.
+    final class ActiveRequest {
+        var sampling: SamplingState
+        let events: AsyncThrowingStream<TokenEvent, any Error>.Continuation
+        var admitted: ContinuousClock.Instant?
+
+        init(sampling: SamplingState, events: AsyncThrowingStream<TokenEvent, any Error>.Continuation) {
+            self.sampling = sampling
+            self.events = events
+        }
+    }
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    /// - Parameters:
+    ///   - runner: the model; the engine is its only user from now on.
+    ///   - contextLength: tokens of prompt and answer together, at most.
+    ///   - endTokens: the model's end-of-sequence tokens.
+    /// - Throws: `invalidParameter` for options that are out of range, or beyond what the model was compiled for.
+    package init(
+        _ runner: sending ModelRunner, contextLength: Int, endTokens: [Int32], options: EngineOptions = .init()
+    ) throws(EngineError) {
+        let limits = try SchedulerLimits(options, runner.limits, contextLength: contextLength)
+        self.endTokens = endTokens
+        seed = options.seed
+        sampler = Sampler(vocabularySize: runner.vocabularySize)
+        scheduler = Scheduler(rowCount: runner.rowCount, limits: limits)
+        samples.reserveCapacity(limits.maxRequests)
+        tokens.reserveCapacity(limits.maxRequests)
+        self.runner = runner
+        thread.start(name: "martlet-engine") { [weak self] in
+            self?.assumeIsolated { $0.step() } ?? false
+        }
+    }
+
+    deinit {
+        // Every stream keeps its engine, so there is no request left.
+        thread.stop()
+    }
+
+    /// Takes a request.
+    ///
+    /// - Returns: its outputs. Whoever stops reading them, or cancels the task that does, ends the request before the
+    ///   next step. An error of the request is thrown here as an `EngineError`.
+    /// - Throws: why the request is refused.
+    package func submit(_ request: EngineRequest) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
+        let arrival = ContinuousClock.now
+        guard !isShutDown else { throw EngineError(.shutDown, "the engine is shut down") }
+        try request.validate(vocabularySize: runner.vocabularySize)
+
+        let parameters = request.parameters
+        let id = RequestID(nextID)
+        let stopTokens = parameters.stopTokenIDs.map { Int32($0) } + (parameters.ignoreEOS ? [] : endTokens)
+        try scheduler.add(
+            RequestState(
+                id: id, prompt: request.prompt,
+                limits: .init(
+                    maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens)))
+        nextID += 1
+        counters.acceptedRequests += 1
+        let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
+        active[id] = ActiveRequest(
+            sampling: SamplingState(
+                parameters, prompt: request.prompt, stopTokens: stopTokens, seed: parameters.seed ?? drawSeed(for: id)),
+            events: continuation)
+        return outputs(of: events, id: id, through: OutputProcessor(id: id, request, arrival: arrival))
+    }
+
+    private func drawSeed(for id: RequestID) -> UInt64 {
+        guard let seed else { return .random(in: .min ... .max) }
+        return Philox.bits(seed: seed, position: id.value, purpose: .requestSeed)
+    }
+
+    /// Makes outputs of a request's tokens, in a task of its own: the engine's thread has better things to do.
+    private nonisolated func outputs(
+        of events: AsyncThrowingStream<TokenEvent, any Error>, id: RequestID, through processor: OutputProcessor
+    ) -> AsyncThrowingStream<RequestOutput, any Error> {
+        let (outputs, continuation) = AsyncThrowingStream<RequestOutput, any Error>.makeStream()
+        // The task keeps the engine: a stream that is being read goes on though nobody else holds the engine.
+        let task = Task.detached {
+            var processor = processor
+            do {
+                for try await event in events {
+                    continuation.yield(processor.process(event))
+                    guard processor.isFinished else { continue }
+                    // A stop string is news to the engine.
+                    if event.finishReason == nil { self.end(id, .stop) }
+                    break
+                }
+                if !processor.isFinished { continuation.yield(processor.cancel()) }
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: error)
+            }
+        }
+        continuation.onTermination = { [endings, thread] reason in
+            guard case .cancelled = reason else { return }
+            task.cancel()
+            endings.insert(id, .cancelled)
+            thread.wake()
+        }
+        return outputs
+    }
+
+    /// Ends a request before the next step; its last output says so. Nothing happens when it has ended already.
+    public nonisolated func cancel(_ id: RequestID) {
+        end(id, .cancelled)
+    }
+
+    private nonisolated func end(_ id: RequestID, _ reason: FinishReason) {
+        endings.insert(id, reason)
+        thread.wake()
+    }
+
+    /// Ends all requests with an error, and takes no more.
+    public func shutdown() {
+        isShutDown = true
+        for (id, request) in active {
+            scheduler.abort(id)
+            counters.cancelledRequests += 1
+            request.events.finish(throwing: EngineError(.shutDown, "the engine was shut down"))
+        }
+        active = [:]
+    }
+
+    public var statistics: EngineStatistics {
+        var statistics = counters
+        statistics.runningRequests = scheduler.running.count
+        statistics.waitingRequests = scheduler.waiting.count
+        statistics.cacheRows = scheduler.cache.rowCount
+        statistics.usedCacheRows = scheduler.cache.usedCount
+        statistics.preemptions = scheduler.preemptionCount
+        return statistics
+    }
+}
+
+extension EngineRequest {
+    fileprivate func validate(vocabularySize: Int) throws(EngineError) {
+        try parameters.validate(vocabularySize: vocabularySize)
+        guard !prompt.isEmpty else { throw EngineError(.invalidPrompt, "the prompt is empty", parameter: "prompt") }
+        for token in prompt where token < 0 || token >= vocabularySize {
+            throw EngineError(
+                .invalidPrompt, "the prompt has token \(token); the model has tokens 0 to \(vocabularySize - 1)",
+                parameter: "prompt")
+        }
+    }
+}
+
+extension SchedulerLimits {
+    fileprivate init(_ options: EngineOptions, _ limits: StepLimits, contextLength: Int) throws(EngineError) {
+        try options.validate()
+        if let tokens = options.maxBatchedTokens, tokens > limits.tokens {
+            throw .invalid("maxBatchedTokens", "is \(tokens), but the model is loaded for \(limits.tokens)")
+        }
+        let mostRequests = min(limits.requests, limits.sampled)
+        if let requests = options.maxRequests, requests > mostRequests {
+            throw .invalid("maxRequests", "is \(requests), but the model is loaded for \(mostRequests)")
+        }
+        self.init(
+            maxBatchedTokens: options.maxBatchedTokens ?? limits.tokens,
+            maxRequests: options.maxRequests ?? mostRequests,
+            maxQueuedRequests: options.maxQueuedRequests, prefillChunk: options.prefillChunk,
+            contextLength: contextLength)
+    }
+}

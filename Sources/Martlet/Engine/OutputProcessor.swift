@@ -1,0 +1,71 @@
+/// Makes a request's outputs of its tokens: text, stop strings, usage and timings. Runs beside the engine, never on its
+/// thread.
+struct OutputProcessor: Sendable {
+    private let id: RequestID
+    private let parameters: SamplingParameters
+    private let arrival: ContinuousClock.Instant
+    private var decoder: any TokenDecoder
+    private var stopStrings: StopStringMatcher
+    private var usage: Usage
+    private var timings = RequestTimings()
+    private(set) var isFinished = false
+
+    init(id: RequestID, _ request: EngineRequest, arrival: ContinuousClock.Instant) {
+        self.id = id
+        self.arrival = arrival
+        parameters = request.parameters
+        decoder = request.decoder
+        stopStrings = StopStringMatcher(parameters.stop, keepsMatch: parameters.includeStopString)
+        usage = Usage(promptTokens: request.prompt.count, generatedTokens: 0)
+    }
+
+    /// The output for a token. It ends the request when the engine says so, or when a stop string is complete.
+    mutating func process(_ event: TokenEvent) -> RequestOutput {
+        precondition(!isFinished)
+        usage.generatedTokens += 1
+        if usage.generatedTokens == 1 {
+            timings.queued = event.admitted - arrival
+            timings.firstToken = event.drawn - arrival
+        }
+        timings.lastToken = event.drawn - arrival
+
+        var reason = event.finishReason
+        // A token that ends the answer is no text.
+        var text = reason == .stop ? "" : matchStopStrings(decoder.append(event.sample.token))
+        if reason != nil { text += matchStopStrings(decoder.finish()) }
+        if stopStrings.isFinished {
+            reason = .stop
+        } else if reason != nil {
+            text += stopStrings.flush()
+        }
+        isFinished = reason != nil
+        return output(text, event.sample, reason)
+    }
+
+    /// The last output of a request that was cancelled.
+    mutating func cancel() -> RequestOutput {
+        isFinished = true
+        let text = matchStopStrings(decoder.finish()) + stopStrings.flush()
+        return output(text, nil, .cancelled)
+    }
+
+    private mutating func matchStopStrings(_ text: String) -> String {
+        usage.generatedTokens > parameters.minTokens ? stopStrings.append(text) : text
+    }
+
+    private func output(_ text: String, _ sample: SampledToken?, _ reason: FinishReason?) -> RequestOutput {
+        RequestOutput(
+            id: id, text: text, tokenIDs: sample.map { [Int($0.token)] } ?? [],
+            logprobs: parameters.logprobs == nil ? nil : sample.flatMap(TokenLogprobs.init).map { [$0] } ?? [],
+            finishReason: reason, usage: usage, timings: timings)
+    }
+}
+
+extension TokenLogprobs {
+    fileprivate init?(_ sample: SampledToken) {
+        guard let logprobs = sample.logprobs else { return nil }
+        self.init(
+            tokenID: Int(sample.token), logprob: logprobs.chosen,
+            top: logprobs.top.map { Alternative(tokenID: Int($0.token), logprob: $0.logprob) })
+    }
+}

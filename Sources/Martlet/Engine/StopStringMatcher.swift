@@ -1,0 +1,77 @@
+/// Finds stop strings in text that comes in parts, in one pass and constant time per byte and string (Knuth, Morris and
+/// Pratt 1977).
+///
+/// The result does not depend on how the text is cut into parts: the match that is complete first wins, and of several
+/// that end at the same byte the longest. Strings are compared as UTF-8, byte by byte.
+struct StopStringMatcher: Sendable {
+    private struct Pattern: Sendable {
+        let bytes: [UInt8]
+        /// For every length of a match: the longest shorter one that ends at the same byte.
+        let fallbacks: [Int]
+        /// How many of its bytes the text ends with.
+        var matched = 0
+
+        init(_ string: String) {
+            bytes = Array(string.utf8)
+            var fallbacks = [0, 0]
+            var length = 0
+            for index in bytes.indices.dropFirst() {
+                while length > 0, bytes[length] != bytes[index] { length = fallbacks[length] }
+                if bytes[length] == bytes[index] { length += 1 }
+                fallbacks.append(length)
+            }
+            self.fallbacks = fallbacks
+        }
+
+        /// Whether the text ends with the pattern now.
+        mutating func advance(_ byte: UInt8) -> Bool {
+            while matched > 0, bytes[matched] != byte { matched = fallbacks[matched] }
+            if bytes[matched] == byte { matched += 1 }
+            return matched == bytes.count
+        }
+    }
+
+    private var patterns: [Pattern]
+    private let keepsMatch: Bool
+    /// Text that a stop string may begin with.
+    private var held: [UInt8] = []
+    private(set) var isFinished = false
+
+    /// - Parameters:
+    ///   - strings: none of them empty.
+    ///   - keepsMatch: whether the stop string itself is part of the text.
+    init(_ strings: [String], keepsMatch: Bool) {
+        patterns = strings.map(Pattern.init)
+        self.keepsMatch = keepsMatch
+    }
+
+    /// Takes more text. Nothing comes after a stop string.
+    ///
+    /// - Returns: the text that is certain not to belong to a stop string.
+    mutating func append(_ text: String) -> String {
+        guard !isFinished else { return "" }
+        guard !patterns.isEmpty else { return text }
+        for byte in text.utf8 {
+            held.append(byte)
+            var match = 0
+            for index in patterns.indices where patterns[index].advance(byte) {
+                match = max(match, patterns[index].bytes.count)
+            }
+            if match > 0 {
+                isFinished = true
+                if !keepsMatch { held.removeLast(match) }
+                return flush()
+            }
+        }
+        // Both ends of what is certain are borders of characters: the text's, and the first byte of a stop string's.
+        let certain = held.count - (patterns.lazy.map(\.matched).max() ?? 0)
+        defer { held.removeFirst(certain) }
+        return String(decoding: held[..<certain], as: UTF8.self)
+    }
+
+    /// What was held back, when no more text comes.
+    mutating func flush() -> String {
+        defer { held.removeAll() }
+        return String(decoding: held, as: UTF8.self)
+    }
+}

@@ -1,0 +1,75 @@
+/// What the sampler knows about one request.
+package struct SamplingState: Sendable {
+    /// Temperatures below this are greedy: dividing by them would leave one token anyway, or overflow.
+    static let smallestTemperature: Float = 1e-5
+
+    package let temperature: Float
+    package let topK: Int
+    package let topP: Float
+    package let minP: Float
+    package let repetitionPenalty: Float
+    package let presencePenalty: Float
+    package let frequencyPenalty: Float
+    package let logitBias: [(token: Int32, bias: Float)]
+    /// Tokens that end the answer, which can't be chosen before `minTokens` were generated.
+    package let stopTokens: [Int32]
+    package let minTokens: Int
+    package let seed: UInt64
+    /// How many alternatives' log-probabilities are reported, or nil for none at all.
+    package let logprobs: Int?
+
+    package private(set) var generatedCount = 0
+    /// Nil when no penalty needs it.
+    package private(set) var counts: TokenCounts?
+
+    /// - Parameters:
+    ///   - parameters: validated for the model's vocabulary.
+    ///   - stopTokens: the tokens that end this request, end-of-sequence tokens included unless they are ignored.
+    ///   - seed: of the request: `parameters.seed`, or one drawn for it.
+    package init(_ parameters: SamplingParameters, prompt: [Int32], stopTokens: [Int32], seed: UInt64) {
+        temperature = parameters.temperature
+        topK = max(0, parameters.topK)
+        topP = parameters.topP
+        minP = parameters.minP
+        repetitionPenalty = parameters.repetitionPenalty
+        presencePenalty = parameters.presencePenalty
+        frequencyPenalty = parameters.frequencyPenalty
+        logitBias = parameters.logitBias.map { (Int32($0.key), $0.value) }
+        self.stopTokens = stopTokens
+        minTokens = parameters.minTokens
+        self.seed = seed
+        logprobs = parameters.logprobs
+        let penalizes = repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
+        counts = penalizes ? TokenCounts(prompt: prompt) : nil
+    }
+
+    package var isGreedy: Bool { temperature < Self.smallestTemperature }
+
+    var masksStopTokens: Bool { generatedCount < minTokens && !stopTokens.isEmpty }
+
+    /// Whether the logits change before the temperature is applied.
+    var adjustsLogits: Bool { counts != nil || !logitBias.isEmpty || masksStopTokens }
+
+    /// Takes note of a generated token.
+    package mutating func record(_ token: Int32) {
+        generatedCount += 1
+        counts?.record(token)
+    }
+
+    /// Bias, mask and penalties, in place. Each token's logit is changed by its own entries only, so their order in the
+    /// lists doesn't matter.
+    func adjust(_ logits: UnsafeMutablePointer<Float>) {
+        for (token, bias) in logitBias { logits[Int(token)] += bias }
+        if masksStopTokens {
+            for token in stopTokens { logits[Int(token)] = -.infinity }
+        }
+        guard let counts else { return }
+        for entry in counts.entries {
+            var logit = logits[Int(entry.token)]
+            logit = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty
+            logit -= frequencyPenalty * Float(entry.generated)
+            if entry.generated > 0 { logit -= presencePenalty }
+            logits[Int(entry.token)] = logit
+        }
+    }
+}
