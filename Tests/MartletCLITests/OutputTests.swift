@@ -9,7 +9,8 @@ import Testing
         table.append("pp512", "1.50")
         table.append("日本|x", "12.25")
         #expect(
-            table.markdown == """
+            table.markdown
+                == """
                 | name    |   t/s |
                 |---------|------:|
                 | pp512   |  1.50 |
@@ -26,7 +27,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("abc", 3), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("🙂", 2), ("👩‍👩‍👧", 2), ("❤️", 2), ("\u{200B}", 0), ("ｱ", 1), ("Ａ", 2),
+        ("abc", 3), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("🙂", 2), ("👩‍👩‍👧", 2), ("❤️", 2), ("\u{200B}", 0), ("ｱ", 1),
+        ("Ａ", 2),
         ("🇩🇪", 2), ("한", 2), ("", 0),
     ])
     func displayWidths(text: String, width: Int) {

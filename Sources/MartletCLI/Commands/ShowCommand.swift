@@ -15,7 +15,8 @@ struct ShowCommand: ParsableCommand {
     @OptionGroup var source: OptionalModelArgument
     @Flag(help: "Print the plan and its memory traffic.")
     var plan = false
-    @Option(help: "Tokens of context for the memory estimate and the plan. Default: the model's own limit, at most 4096.")
+    @Option(
+        help: "Tokens of context for the memory estimate and the plan. Default: the model's own limit, at most 4096.")
     var context: Int?
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var output: JSONOption

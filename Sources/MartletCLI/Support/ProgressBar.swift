@@ -1,11 +1,16 @@
 import Foundation
+import Synchronization
 
-/// A bar on stderr while something takes long. Off a terminal it shows nothing, except a last line where asked for.
-final class ProgressBar {
+/// A bar on stderr while something takes long. Off a terminal it shows nothing.
+final class ProgressBar: Sendable {
     private let title: String
     private let isVisible: Bool
-    private var lastDraw: ContinuousClock.Instant?
-    private var lastText = ""
+    private let drawn = Mutex(Drawn())
+
+    private struct Drawn {
+        var time: ContinuousClock.Instant?
+        var text = ""
+    }
 
     init(_ title: String, isVisible: Bool = Terminal.isInteractive) {
         self.title = title
@@ -17,18 +22,22 @@ final class ProgressBar {
     ///   - note: numbers behind the bar.
     func update(_ fraction: Double, note: String = "") {
         guard isVisible else { return }
-        let now = ContinuousClock.now
-        if let lastDraw, now - lastDraw < .milliseconds(50) { return }
-        lastDraw = now
-        let text = Self.text(title, fraction: fraction, note: note, width: Terminal.width())
-        if text != lastText { try? StandardStream.error.write("\r\u{1B}[K" + text) }
-        lastText = text
+        drawn.withLock { drawn in
+            let now = ContinuousClock.now
+            if let time = drawn.time, now - time < .milliseconds(50) { return }
+            drawn.time = now
+            let text = Self.text(title, fraction: fraction, note: note, width: Terminal.width())
+            if text != drawn.text { try? StandardStream.error.write("\r\u{1B}[K" + text) }
+            drawn.text = text
+        }
     }
 
     /// Takes the bar away.
     func finish() {
-        if !lastText.isEmpty { try? StandardStream.error.write("\r\u{1B}[K") }
-        lastText = ""
+        drawn.withLock { drawn in
+            if !drawn.text.isEmpty { try? StandardStream.error.write("\r\u{1B}[K") }
+            drawn.text = ""
+        }
     }
 
     /// One line that fits in `width` columns.

@@ -19,6 +19,13 @@ enum Terminal {
         return Int(size.ws_col)
     }
 
+    /// Rows of the terminal on `descriptor`; 24 where there is none.
+    static func height(of descriptor: Int32) -> Int {
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return 24 }
+        return Int(size.ws_row)
+    }
+
     /// A line for the person at the terminal. There is nowhere left to report a failure of this to.
     static func warn(_ line: String) { try? StandardStream.error.write(line + "\n") }
 
