@@ -43,7 +43,10 @@ let package = Package(
         // Level 4
         .executableTarget(
             name: "MartletCLI",
-            dependencies: ["Martlet", log, .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "Martlet", "MartletGraph", "MartletCheckpoints", "MartletTokenizers", "MartletJinja", log,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: settings),
         // Tests
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Martlet
+import MartletCheckpoints
+import MartletJinja
+import MartletTokenizers
+
+struct TemplateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "template",
+        abstract: "Print a conversation as the model's chat template renders it.",
+        discussion: """
+            The file is a JSON object: "messages" is the conversation, "tools" the tools, "add_generation_prompt" (true by \
+            default) ends the text where the model's answer begins; every other key is a variable of the template. The text \
+            is printed exactly: no newline is added.
+            """)
+
+    @OptionGroup var source: RequiredModelArgument
+    @Argument(help: "A JSON file, or - for standard input.", completion: .file(extensions: ["json"]))
+    var file: String
+    @Flag(help: "Print the text as a JSON string.")
+    var json = false
+
+    func run() throws {
+        let checkpoint = try Checkpoint(path: source.path())
+        guard let template = checkpoint.configuration.chatTemplate else {
+            throw CommandFailure("\(checkpoint.path) has no chat template")
+        }
+        let text = try Self.render(template, conversation: InputFile.readText(file), Tokenizer(checkpoint), name: file)
+        if json { try JSONOutput.print(text) } else { try StandardStream.output.write(text) }
+    }
+
+    static func render(
+        _ source: String, conversation: String, _ tokenizer: Tokenizer, name: String
+    ) throws -> String {
+        var variables = variables(of: tokenizer)
+        do {
+            guard case .dictionary(let conversation) = try Value(json: conversation) else {
+                throw CommandFailure("\(name): not a JSON object")
+            }
+            guard conversation["messages"] != nil else { throw CommandFailure("\(name): has no \"messages\"") }
+            for case (.string(let key), let value) in zip(conversation.keys, conversation.values) {
+                variables[key] = value
+            }
+        } catch let error as JinjaError {
+            throw CommandFailure("\(name): \(error.description)")
+        }
+        do {
+            return try Template(source).render(variables)
+        } catch {
+            throw CommandFailure("chat template: \(error.description)")
+        }
+    }
+
+    /// What every template may expect, as transformers passes it.
+    private static func variables(of tokenizer: Tokenizer) -> [String: Value] {
+        var variables: [String: Value] = ["tools": .none, "documents": .none, "add_generation_prompt": .bool(true)]
+        let tokens = tokenizer.specialTokens
+        for (name, id) in [("bos_token", tokens.beginningOfSequence), ("eos_token", tokens.endOfSequence)] {
+            if let spelling = id.flatMap(tokenizer.spelling) { variables[name] = .string(spelling) }
+        }
+        return variables
+    }
+}

@@ -1,0 +1,49 @@
+import ArgumentParser
+import Foundation
+
+/// `martlet`: the command line of the engine.
+@main
+struct MartletCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martlet",
+        abstract: "Run language models on this machine.",
+        version: "0.1.0",
+        subcommands: [
+            RunCommand.self, BenchCommand.self, ShowCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
+            TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self,
+        ])
+
+    static func main() async {
+        do {
+            var command = try await asyncParseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            report(error)
+        }
+    }
+
+    /// The one place where errors become text: a line on stderr and an exit status. Help and versions go to stdout.
+    private static func report(_ error: any Error) -> Never {
+        let status = exitCode(for: error)
+        if status.isSuccess {
+            try? StandardStream.output.write(fullMessage(for: error) + "\n")
+        } else if !(error is ExitCode) {
+            let isUsage = status == .validationFailure
+            let text = isUsage ? message(for: error) : String(describing: error)
+            let hint = isUsage ? " (see 'martlet --help')" : ""
+            Terminal.warn("martlet: error: " + text.singleLine + hint)
+        }
+        Foundation.exit(status.rawValue)
+    }
+}
+
+/// An error that only the command line can make: what is wrong, for the person who typed the command.
+struct CommandFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}

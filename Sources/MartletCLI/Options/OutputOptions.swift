@@ -1,0 +1,7 @@
+import ArgumentParser
+
+/// `--json`, where a command prints data.
+struct JSONOption: ParsableArguments {
+    @Flag(help: "Print JSON.")
+    var json = false
+}

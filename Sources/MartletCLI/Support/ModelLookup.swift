@@ -1,0 +1,96 @@
+import Foundation
+
+/// Finds the model that a command means: a file, or a name in one of the folders where models are kept.
+struct ModelLookup {
+    /// The model that `make model` fetches, taken where no model is named and several are there.
+    static let defaultName = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+    /// Searched in order; of models of the same name the first is taken.
+    let folders: [URL]
+
+    init(folders: [URL]) { self.folders = folders }
+
+    /// `$MARTLET_MODELS`, `./models`, and the user's cache.
+    init(environment: [String: String] = ProcessInfo.processInfo.environment) {
+        var folders: [URL] = []
+        if let path = environment["MARTLET_MODELS"], !path.isEmpty { folders.append(URL(filePath: path)) }
+        folders.append(URL(filePath: "models"))
+        // The XDG specification tells programs to ignore relative paths.
+        let cache = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? URL(filePath: $0) : nil }
+        let home = environment["HOME"].map { URL(filePath: $0).appending(path: ".cache") }
+        if let cache = cache ?? home { folders.append(cache.appending(path: "martlet/models")) }
+        self.folders = folders
+    }
+
+    /// The path of the model called `name`, or of the default one.
+    ///
+    /// - Throws: `CommandFailure` that says where was looked.
+    func resolve(_ name: String?) throws -> String {
+        guard let name else { return try resolveDefault() }
+        if let path = find(name) { return path }
+        if Self.isFolder(name) {
+            throw CommandFailure("\(name) is a folder; Martlet reads .gguf files")
+        }
+        if Self.looksLikePath(name) { throw CommandFailure("no model at \(name)") }
+        throw CommandFailure("no model '\(name)' in \(searched)")
+    }
+
+    /// The path of the model called `name`, if there is one.
+    func find(_ name: String) -> String? {
+        guard !name.isEmpty else { return nil }
+        if Self.looksLikePath(name), Self.isFile(name) { return name }
+        guard !name.contains("/") else { return nil }
+        for folder in folders {
+            for candidate in [name, name + ".gguf"] where candidate.hasSuffix(".gguf") {
+                let path = folder.appending(path: candidate).relativePath
+                if Self.isFile(path) { return path }
+            }
+        }
+        return nil
+    }
+
+    /// True for what can only be meant as a file, whether it exists or not.
+    static func looksLikePath(_ name: String) -> Bool {
+        name.hasSuffix(".gguf") || (name.contains("/") && !name.contains(where: \.isWhitespace))
+    }
+
+    /// Every model in the folders, by file name; each name once.
+    func models() -> [(name: String, path: String)] {
+        var seen = Set<String>()
+        return folders.flatMap { folder -> [(name: String, path: String)] in
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+            return names.sorted().compactMap { name in
+                let path = folder.appending(path: name).relativePath
+                guard name.hasSuffix(".gguf"), Self.isFile(path), seen.insert(name).inserted else { return nil }
+                return (name, path)
+            }
+        }
+    }
+
+    private func resolveDefault() throws -> String {
+        let models = models()
+        if models.count == 1 { return models[0].path }
+        if let standard = models.first(where: { $0.name == Self.defaultName }) { return standard.path }
+        guard models.isEmpty else {
+            let names = models.prefix(8).map(\.name).joined(separator: ", ") + (models.count > 8 ? ", …" : "")
+            throw CommandFailure("several models are there; say which: \(names)")
+        }
+        throw CommandFailure("no model in \(searched); 'make model' fetches \(Self.defaultName), or name a .gguf file")
+    }
+
+    private var searched: String {
+        let paths = folders.map { $0.relativePath.hasPrefix("/") ? $0.relativePath : "./" + $0.relativePath }
+        guard let last = paths.last, paths.count > 1 else { return paths.first ?? "any folder" }
+        return paths.dropLast().joined(separator: ", ") + " or " + last
+    }
+
+    private static func isFile(_ path: String) -> Bool {
+        var isFolder: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder.boolValue
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var isFolder: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+    }
+}

@@ -1,0 +1,76 @@
+import Foundation
+import Testing
+
+@testable import MartletCLI
+
+@Suite struct ModelLookupTests {
+    /// A folder that is gone when the test is over.
+    final class Folder {
+        let url = FileManager.default.temporaryDirectory.appending(path: "martlet-lookup-\(UUID().uuidString)")
+
+        init(_ files: String...) throws {
+            try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+            for file in files { try Data("x".utf8).write(to: url.appending(path: file)) }
+        }
+
+        deinit { try? FileManager.default.removeItem(at: url) }
+
+        func path(_ name: String) -> String { url.appending(path: name).path }
+    }
+
+    func message(_ body: () throws -> String) -> String {
+        do { return "no error, but " + (try body()) } catch { return String(describing: error) }
+    }
+
+    @Test func namesAreFoundWithAndWithoutSuffix() throws {
+        let folder = try Folder("a.gguf", "b.Q4_0.gguf", "notes.txt")
+        let lookup = ModelLookup(folders: [folder.url])
+        #expect(try lookup.resolve("a") == folder.path("a.gguf"))
+        #expect(try lookup.resolve("a.gguf") == folder.path("a.gguf"))
+        #expect(try lookup.resolve("b.Q4_0") == folder.path("b.Q4_0.gguf"))
+        #expect(lookup.find("notes.txt") == nil)
+        #expect(lookup.find("b") == nil)
+        #expect(lookup.find("") == nil)
+    }
+
+    @Test func pathsAreTakenAsTheyAre() throws {
+        let folder = try Folder("a.gguf")
+        let lookup = ModelLookup(folders: [])
+        #expect(try lookup.resolve(folder.path("a.gguf")) == folder.path("a.gguf"))
+        #expect(message { try lookup.resolve(folder.path("b.gguf")) }.hasPrefix("no model at "))
+        #expect(message { try lookup.resolve(folder.url.path) }.contains("is a folder"))
+    }
+
+    @Test func theFirstFolderWins() throws {
+        let (first, second) = (try Folder("a.gguf"), try Folder("a.gguf", "z.gguf"))
+        let lookup = ModelLookup(folders: [first.url, second.url])
+        #expect(try lookup.resolve("a") == first.path("a.gguf"))
+        #expect(lookup.models().map(\.name) == ["a.gguf", "z.gguf"])
+    }
+
+    @Test func theDefaultIsTheOnlyModelOrTheStandardOne() throws {
+        let only = try Folder("only.gguf")
+        #expect(try ModelLookup(folders: [only.url]).resolve(nil) == only.path("only.gguf"))
+        let several = try Folder("a.gguf", ModelLookup.defaultName)
+        #expect(try ModelLookup(folders: [several.url]).resolve(nil) == several.path(ModelLookup.defaultName))
+        let unclear = try Folder("a.gguf", "b.gguf")
+        #expect(message { try ModelLookup(folders: [unclear.url]).resolve(nil) }.contains("a.gguf, b.gguf"))
+    }
+
+    @Test func errorsSayWhereWasLookedAndWhatToDo() throws {
+        let (first, second) = (try Folder(), try Folder())
+        let lookup = ModelLookup(folders: [first.url, second.url])
+        let absent = message { try lookup.resolve("absent") }
+        #expect(absent == "no model 'absent' in \(first.url.path) or \(second.url.path)")
+        #expect(message { try lookup.resolve(nil) }.contains("make model"))
+    }
+
+    @Test func foldersComeFromTheEnvironment() {
+        let lookup = ModelLookup(environment: ["MARTLET_MODELS": "/m", "XDG_CACHE_HOME": "/c", "HOME": "/h"])
+        #expect(lookup.folders.map(\.relativePath) == ["/m", "models", "/c/martlet/models"])
+        // The XDG specification: relative paths are ignored.
+        let relative = ModelLookup(environment: ["XDG_CACHE_HOME": "c", "HOME": "/h"])
+        #expect(relative.folders.map(\.relativePath) == ["models", "/h/.cache/martlet/models"])
+        #expect(ModelLookup(environment: [:]).folders.map(\.relativePath) == ["models"])
+    }
+}
