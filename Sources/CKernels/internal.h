@@ -1,5 +1,5 @@
-// What the files of this target share: sizes and offsets of the packed layouts, half-precision conversions, and the loop
-// nest of the linear kernels.
+// What the files of this target share: sizes and offsets of the packed layouts, half-precision conversions, and the
+// loop nest of the linear kernels.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -79,6 +79,12 @@ CK_TEMPLATE group_codes unpack_codes(const ck_layout layout, const uint8_t *code
     return out;
 }
 
+// Keeps clang from unpacking the codes anew for each token (linear_avx512.c).
+CK_TEMPLATE void pin(__m256i registers[8]) {
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 8; j++) __asm__("" : "+x"(registers[j]));
+}
+
 // The exact products of `count` registers (4 columns each) from `first` on; 8-bit codes count from 128.
 CK_TEMPLATE __m256i dot(const ck_layout layout, const group_codes *codes, const int first, const int count,
                         const int8_t *activations) {
@@ -129,7 +135,8 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
             __m256 scale_high = scale, offset = scale;
             if (layout == CK_Q8S16) scale_high = load_f16(scales + CK_PANEL * 2);
             if (ck_has_offsets(layout)) offset = load_f16(pair + ck_offset_at(layout, in_pair) + h * LANES * 2);
-            const group_codes codes = unpack_codes(layout, pair + ck_code_at(layout, in_pair) + h * LANES * 4);
+            group_codes codes = unpack_codes(layout, pair + ck_code_at(layout, in_pair) + h * LANES * 4);
+            if (tokens > 1) pin(codes.magnitudes);
 #pragma clang loop unroll(full)
             for (int t = 0; t < tokens; t++) {
                 const int8_t *activations = block.codes + t * CK_GROUP;
@@ -191,9 +198,9 @@ CK_QUANTIZED_LINEAR(linear_q8a_q16, CK_Q8A, CK_ACT_Q16)
 
 // MARK: - Floating point
 
-// 4 tokens by 16 rows are 8 chains of multiply-adds, what two units of latency 4 need; 8 tokens would not fit 16
-// registers, so a full tile is done as two.
-enum { SUBTILE = 4 };
+// 4 tokens by 16 rows are 8 chains of multiply-adds, what two units of latency 4 need, and 6 tokens still fit 16
+// registers: a tile of up to 6 is done at once, a larger one as 4 and the rest.
+enum { LARGEST_SUBTILE = 6 };
 
 CK_TEMPLATE __m256 load_column(const ck_layout layout, const uint8_t *panel, int64_t k, int half) {
     if (layout == CK_F16) return load_f16(panel + (k * CK_PANEL + half * LANES) * 2);
@@ -204,7 +211,7 @@ CK_TEMPLATE void float_subtile(const ck_layout layout, const int tokens, const c
                                int64_t token) {
     const uint8_t *weights = ck_panel_at(job, layout, panel);
     const float *activations = (const float *)job->activations + token * job->columns;
-    __m256 sums[SUBTILE][HALVES];
+    __m256 sums[LARGEST_SUBTILE][HALVES];
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
     for (int64_t k = 0; k < job->columns; k++) {
@@ -229,7 +236,7 @@ CK_TEMPLATE __m256 odd_column(__m256i pair) {
 CK_TEMPLATE void bf16_subtile(const int tokens, const ck_linear *job, int64_t panel, int64_t token,
                               const uint16_t *activations, int64_t tile_tokens) {
     const uint8_t *weights = ck_panel_at(job, CK_BF16, panel);
-    __m256 sums[SUBTILE][HALVES];
+    __m256 sums[LARGEST_SUBTILE][HALVES];
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
     for (int64_t k = 0; k < job->columns; k += 2, weights += 64, activations += 2 * tile_tokens) {
@@ -261,13 +268,28 @@ CK_TEMPLATE void subtile(const ck_layout layout, const int tokens, const ck_line
 CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
     ck_tiles at = ck_first_tile(job, begin, end, ck_layout_activation(layout), 1);
     while (ck_next_tile(&at)) {
-        for (int64_t first = 0; first < at.tokens; first += SUBTILE) {
-            switch (at.tokens - first) {
-                case 1: subtile(layout, 1, job, &at, first); break;
-                case 2: subtile(layout, 2, job, &at, first); break;
-                case 3: subtile(layout, 3, job, &at, first); break;
-                default: subtile(layout, SUBTILE, job, &at, first); break;
-            }
+        switch (at.tokens) {
+            case 1: subtile(layout, 1, job, &at, 0); break;
+            case 2: subtile(layout, 2, job, &at, 0); break;
+            case 3: subtile(layout, 3, job, &at, 0); break;
+            case 4: subtile(layout, 4, job, &at, 0); break;
+            case 5: subtile(layout, 5, job, &at, 0); break;
+            case 6:
+                if (layout == CK_BF16) {  // unpacking it takes registers that 6 tokens don't leave
+                    subtile(layout, 3, job, &at, 0);
+                    subtile(layout, 3, job, &at, 3);
+                } else {
+                    subtile(layout, 6, job, &at, 0);
+                }
+                break;
+            case 7:
+                subtile(layout, 4, job, &at, 0);
+                subtile(layout, 3, job, &at, 4);
+                break;
+            default:
+                subtile(layout, 4, job, &at, 0);
+                subtile(layout, 4, job, &at, 4);
+                break;
         }
     }
 }
