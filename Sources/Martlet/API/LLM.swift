@@ -40,7 +40,7 @@ public final class LLM: Sendable {
     }
 
     private init(
-        _ path: String, _ options: LoadOptions, _ engineOptions: EngineOptions, _ progress: (Double) -> Void
+        _ path: String, _ options: LoadOptions, _ engineOptions: EngineOptions, _ progress: @Sendable (Double) -> Void
     ) throws {
         let model = try LoadedModel(path: path, options: options, progress: progress)
         configuration = model.configuration

@@ -22,14 +22,15 @@ package struct LoadedModel {
     ///
     /// - Parameter progress: called with 0 to 1 as weights are repacked.
     /// - Throws: `CheckpointError`, `TokenizerError` or `CPUBackendError`.
-    package init(path: String, options: LoadOptions = .init(), progress: (Double) -> Void = { _ in }) throws {
+    package init(path: String, options: LoadOptions = .init(), progress: @Sendable (Double) -> Void = { _ in }) throws {
         let start = ContinuousClock.now
         let checkpoint = try Checkpoint(path: path)
         try self.init(checkpoint, options: options, start: start, progress: progress)
     }
 
     init(
-        _ checkpoint: Checkpoint, options: LoadOptions, start: ContinuousClock.Instant, progress: (Double) -> Void
+        _ checkpoint: Checkpoint, options: LoadOptions, start: ContinuousClock.Instant,
+        progress: @Sendable (Double) -> Void
     ) throws {
         configuration = checkpoint.configuration
         tokenizer = try Tokenizer(checkpoint)
