@@ -28,7 +28,8 @@ extension Tokenizer {
     private static func addedTokens(_ json: JSONValue) throws(TokenizerError) -> [AddedTokens.Token] {
         var result: [AddedTokens.Token] = []
         for entry in json.array ?? [] {
-            guard let id = entry["id"].integer, let id = TokenID(exactly: id), let content = entry["content"].bytes else {
+            guard let id = entry["id"].integer, let id = TokenID(exactly: id), let content = entry["content"].bytes
+            else {
                 throw .malformed("an added token without id or content")
             }
             let isSpecial = entry["special"].bool ?? false

@@ -93,7 +93,9 @@ enum UnicodeProperties {
                     value = letters.upperBound + 1
                     continue
                 }
-                if let scalar = Unicode.Scalar(value), scalar.properties.isAlphabetic { alphabetic.append(value...value) }
+                if let scalar = Unicode.Scalar(value), scalar.properties.isAlphabetic {
+                    alphabetic.append(value...value)
+                }
                 value += 1
             }
         }
