@@ -22,13 +22,16 @@ CK_TEMPLATE __mmask16 ck_valid_rows(const ck_linear *job, int64_t panel) {
 
 // output = (sum + bias) or output + (sum + bias): one order of additions for every tile size.
 CK_TEMPLATE void ck_store_rows(const ck_linear *job, int64_t panel, int64_t token, const __m512 *sums, int tokens) {
-    __mmask16 valid = ck_valid_rows(job, panel);
-    float *output = job->output + token * job->output_stride + panel * CK_PANEL;
-    __m512 bias = job->bias ? _mm512_maskz_loadu_ps(valid, job->bias + panel * CK_PANEL) : _mm512_setzero_ps();
+    const __mmask16 valid = ck_valid_rows(job, panel);
+    const int64_t stride = job->output_stride;
+    const bool accumulate = job->accumulate != 0;
+    float *output = job->output + token * stride + panel * CK_PANEL;
+    const float *bias = job->bias ? job->bias + panel * CK_PANEL : NULL;
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++, output += job->output_stride) {
-        __m512 value = job->bias ? _mm512_add_ps(sums[t], bias) : sums[t];
-        if (job->accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, output), value);
+    for (int t = 0; t < tokens; t++, output += stride) {
+        __m512 value = sums[t];
+        if (bias) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(valid, bias));
+        if (accumulate) value = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, output), value);
         _mm512_mask_storeu_ps(output, valid, value);
     }
 }

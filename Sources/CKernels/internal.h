@@ -1,5 +1,5 @@
-// What the files of this target share: sizes and offsets of the packed layouts, half-precision conversions, and the loop
-// nest of the linear kernels.
+// What the files of this target share: sizes and offsets of the packed layouts, half-precision conversions, and the
+// loop nest of the linear kernels.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -135,7 +135,7 @@ typedef void ck_activation_writer(const float *row, int64_t columns, int64_t pad
                                   int64_t tile_tokens, int64_t index);
 ck_activation_writer ck_quantize_q8_portable, ck_convert_bf16_portable;
 #if defined(__x86_64__)
-ck_activation_writer ck_quantize_q8_avx2;
+ck_activation_writer ck_quantize_q8_avx2, ck_convert_bf16_avx2;
 ck_activation_writer ck_quantize_q8_avx512;
 // The part of the AVX-512 table that needs AVX512_BF16 besides.
 void ck_fill_linear_avx512bf16(ck_kernels *table);

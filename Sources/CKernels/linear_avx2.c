@@ -1,5 +1,299 @@
+// Linear kernels for AVX2 with FMA and F16C: the arithmetic of linear_avx512.c, to the bit, 8 rows at a time.
+//
+// There is no vpdpbusd. vpmaddubsw multiplies unsigned by signed bytes but adds neighbours to 16 bits with saturation,
+// so 255 * 127 * 2 would be wrong without a word.
+//   4-bit codes: all 8 products of a group fit, 8 * 2 * 15 * 127 = 30480, and are widened once at its end.
+//   8-bit codes: centred on zero, their sign moves over to the activation (vpsignb); magnitudes of at most 128 fit,
+//                2 * 128 * 127 = 32512, and are widened after each instruction.
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #include "internal.h"
 #include "tables.h"
-void ck_fill_linear_avx2(ck_kernels *table) { table->quantize_q8 = ck_quantize_q8_avx2; }
+
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+
+enum { LANES = 8, HALVES = CK_PANEL / LANES };
+
+CK_TEMPLATE __m256i broadcast_word(const void *word) {
+    int32_t value;
+    memcpy(&value, word, sizeof value);
+    return _mm256_set1_epi32(value);
+}
+
+CK_TEMPLATE __m256 load_f16(const uint8_t *halves) { return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)halves)); }
+
+// output = (sum + bias) or output + (sum + bias). `sums` is [tokens][16 rows].
+static void store_rows(const ck_linear *job, int64_t panel, int64_t token, int64_t tokens,
+                       __m256 sums[][HALVES]) {
+    int64_t row = panel * CK_PANEL;
+    int64_t rows = job->rows - row;
+    for (int64_t t = 0; t < tokens; t++) {
+        float *output = job->output + (token + t) * job->output_stride + row;
+        if (rows >= CK_PANEL) {
+            for (int h = 0; h < HALVES; h++) {
+                __m256 value = sums[t][h];
+                if (job->bias) value = _mm256_add_ps(value, _mm256_loadu_ps(job->bias + row + h * LANES));
+                if (job->accumulate) value = _mm256_add_ps(_mm256_loadu_ps(output + h * LANES), value);
+                _mm256_storeu_ps(output + h * LANES, value);
+            }
+            continue;
+        }
+        const float *lanes = (const float *)sums[t];
+        for (int64_t r = 0; r < rows; r++) {
+            float value = lanes[r];
+            if (job->bias) value = value + job->bias[row + r];
+            output[r] = job->accumulate ? output[r] + value : value;
+        }
+    }
+}
+
+// MARK: - Quantized
+
+// 8 rows of a group, ready for `dot`.
+typedef struct group_codes {
+    __m256i magnitudes[8];  // 4 columns a register: the codes (4-bit) or |code - 128| (8-bit)
+    __m256i centred[8];     // 8-bit: code - 128
+} group_codes;
+
+CK_TEMPLATE group_codes unpack_codes(const ck_layout layout, const uint8_t *codes) {
+    group_codes out;
+    if (ck_is_four_bit(layout)) {
+        const __m256i nibble = _mm256_set1_epi8(0x0f);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < 4; j++) {
+            __m256i bytes = _mm256_load_si256((const __m256i *)(codes + 64 * j));
+            out.magnitudes[j] = _mm256_and_si256(bytes, nibble);
+            out.magnitudes[4 + j] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+            out.centred[j] = out.centred[4 + j] = bytes;  // not read
+        }
+    } else {
+#pragma clang loop unroll(full)
+        for (int j = 0; j < 8; j++) {
+            __m256i bytes = _mm256_load_si256((const __m256i *)(codes + 64 * j));
+            out.centred[j] = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+            out.magnitudes[j] = _mm256_abs_epi8(out.centred[j]);
+        }
+    }
+    return out;
+}
+
+// Keeps clang from unpacking the codes anew for each token (linear_avx512.c).
+CK_TEMPLATE void pin(__m256i registers[8]) {
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 8; j++) __asm__("" : "+x"(registers[j]));
+}
+
+// The exact products of `count` registers (4 columns each) from `first` on; 8-bit codes count from 128.
+CK_TEMPLATE __m256i dot(const ck_layout layout, const group_codes *codes, const int first, const int count,
+                        const int8_t *activations) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i sum = _mm256_setzero_si256();
+#pragma clang loop unroll(full)
+    for (int j = first; j < first + count; j++) {
+        __m256i activation = broadcast_word(activations + 4 * j);
+        if (ck_is_four_bit(layout)) {
+            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes->magnitudes[j], activation));
+        } else {
+            activation = _mm256_sign_epi8(activation, codes->centred[j]);
+            __m256i products = _mm256_maddubs_epi16(codes->magnitudes[j], activation);
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(products, ones));
+        }
+    }
+    return ck_is_four_bit(layout) ? _mm256_madd_epi16(sum, ones) : sum;
+}
+
+CK_TEMPLATE __m256 add_scaled(__m256i dot, __m256 scale, __m256 activation_scale, __m256 sum) {
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(scale, activation_scale), sum);
+}
+
+CK_TEMPLATE void quantized_tile(const ck_layout layout, const int tokens, const ck_linear *job, const ck_tiles *at) {
+    const uint8_t *panel = ck_panel_at(job, layout, at->panel);
+    const uint8_t *tile = ck_q8_tile_at(job, at->token);
+    const int64_t groups = job->columns / CK_GROUP;
+    __m256 sums[CK_TILE][HALVES];
+    for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
+
+    for (int64_t group = 0; group < groups; group++) {
+        const uint8_t *pair = panel + group / 2 * ck_pair_bytes(layout);
+        const int in_pair = (int)(group % 2);
+        const ck_q8_block block = ck_q8_block_at(tile, tokens, group);
+#pragma clang loop unroll(disable)
+        for (int h = 0; h < HALVES; h++) {
+            const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + h * LANES * 2;
+            const __m256 scale = load_f16(scales);
+            __m256 scale_high = scale, offset = scale;
+            if (layout == CK_Q8S16) scale_high = load_f16(scales + CK_PANEL * 2);
+            if (ck_has_offsets(layout)) offset = load_f16(pair + ck_offset_at(layout, in_pair) + h * LANES * 2);
+            group_codes codes = unpack_codes(layout, pair + ck_code_at(layout, in_pair) + h * LANES * 4);
+            if (tokens > 1) pin(codes.magnitudes);
+#pragma clang loop unroll(full)
+            for (int t = 0; t < tokens; t++) {
+                const int8_t *activations = block.codes + t * CK_GROUP;
+                const __m256 activation_scale = _mm256_set1_ps(block.scale[t]);
+                __m256 sum = sums[t][h];
+                if (layout == CK_Q8S16) {
+                    sum = add_scaled(dot(layout, &codes, 0, 4, activations), scale, activation_scale, sum);
+                    sum = add_scaled(dot(layout, &codes, 4, 4, activations), scale_high, activation_scale, sum);
+                } else {
+                    __m256i products = dot(layout, &codes, 0, 8, activations);
+                    // Symmetric codes count from 8 or 128, affine ones from 0; `dot` counts from 0 or 128.
+                    const int32_t zeros = block.zero_low[t] + block.zero_high[t];
+                    if (layout == CK_Q4S) products = _mm256_add_epi32(products, _mm256_set1_epi32(zeros));
+                    if (layout == CK_Q8A) products = _mm256_sub_epi32(products, _mm256_set1_epi32(16 * zeros));
+                    sum = add_scaled(products, scale, activation_scale, sum);
+                    if (ck_has_offsets(layout)) {
+                        sum = _mm256_fmadd_ps(offset, _mm256_set1_ps(block.scaled_sum[t]), sum);
+                    }
+                }
+                sums[t][h] = sum;
+            }
+        }
+    }
+    store_rows(job, at->panel, at->token, tokens, sums);
+}
+
+CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_Q8, 1);
+    while (ck_next_tile(&at)) {
+        switch (at.tokens) {
+            case 1: quantized_tile(layout, 1, job, &at); break;
+            case 2: quantized_tile(layout, 2, job, &at); break;
+            case 3: quantized_tile(layout, 3, job, &at); break;
+            case 4: quantized_tile(layout, 4, job, &at); break;
+            case 5: quantized_tile(layout, 5, job, &at); break;
+            case 6: quantized_tile(layout, 6, job, &at); break;
+            case 7: quantized_tile(layout, 7, job, &at); break;
+            default: quantized_tile(layout, 8, job, &at); break;
+        }
+    }
+}
+
+static void linear_q4s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4S, job, begin, end); }
+static void linear_q4a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q4A, job, begin, end); }
+static void linear_q8s(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8S, job, begin, end); }
+static void linear_q8s16(const ck_linear *job, int64_t begin, int64_t end) {
+    quantized_linear(CK_Q8S16, job, begin, end);
+}
+static void linear_q8a(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(CK_Q8A, job, begin, end); }
+
+// MARK: - Floating point
+
+// 4 tokens by 16 rows are 8 chains of multiply-adds, what two units of latency 4 need, and 6 tokens still fit 16
+// registers: a tile of up to 6 is done at once, a larger one as 4 and the rest.
+enum { LARGEST_SUBTILE = 6 };
+
+CK_TEMPLATE __m256 load_column(const ck_layout layout, const uint8_t *panel, int64_t k, int half) {
+    if (layout == CK_F16) return load_f16(panel + (k * CK_PANEL + half * LANES) * 2);
+    return _mm256_load_ps((const float *)panel + k * CK_PANEL + half * LANES);
+}
+
+CK_TEMPLATE void float_subtile(const ck_layout layout, const int tokens, const ck_linear *job, int64_t panel,
+                               int64_t token) {
+    const uint8_t *weights = ck_panel_at(job, layout, panel);
+    const float *activations = (const float *)job->activations + token * job->columns;
+    __m256 sums[LARGEST_SUBTILE][HALVES];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
+    for (int64_t k = 0; k < job->columns; k++) {
+        const __m256 top = load_column(layout, weights, k, 0), bottom = load_column(layout, weights, k, 1);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            const __m256 activation = _mm256_set1_ps(activations[t * job->columns + k]);
+            sums[t][0] = _mm256_fmadd_ps(top, activation, sums[t][0]);
+            sums[t][1] = _mm256_fmadd_ps(bottom, activation, sums[t][1]);
+        }
+    }
+    store_rows(job, panel, token, tokens, sums);
+}
+
+// bf16 is the upper half of f32: the even column of a 32-bit pair is shifted up, the odd one is masked.
+CK_TEMPLATE __m256 even_column(__m256i pair) { return _mm256_castsi256_ps(_mm256_slli_epi32(pair, 16)); }
+CK_TEMPLATE __m256 odd_column(__m256i pair) {
+    return _mm256_castsi256_ps(_mm256_and_si256(pair, _mm256_set1_epi32((int32_t)0xffff0000)));
+}
+
+// `activations` is the subtile's first token in a tile of `tile_tokens`.
+CK_TEMPLATE void bf16_subtile(const int tokens, const ck_linear *job, int64_t panel, int64_t token,
+                              const uint16_t *activations, int64_t tile_tokens) {
+    const uint8_t *weights = ck_panel_at(job, CK_BF16, panel);
+    __m256 sums[LARGEST_SUBTILE][HALVES];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
+    for (int64_t k = 0; k < job->columns; k += 2, weights += 64, activations += 2 * tile_tokens) {
+        const __m256i top = _mm256_load_si256((const __m256i *)weights);
+        const __m256i bottom = _mm256_load_si256((const __m256i *)(weights + 32));
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            const __m256i activation = broadcast_word(activations + 2 * t);
+            const __m256 even = even_column(activation), odd = odd_column(activation);
+            sums[t][0] = _mm256_fmadd_ps(even_column(top), even, sums[t][0]);
+            sums[t][1] = _mm256_fmadd_ps(even_column(bottom), even, sums[t][1]);
+            sums[t][0] = _mm256_fmadd_ps(odd_column(top), odd, sums[t][0]);
+            sums[t][1] = _mm256_fmadd_ps(odd_column(bottom), odd, sums[t][1]);
+        }
+    }
+    store_rows(job, panel, token, tokens, sums);
+}
+
+CK_TEMPLATE void subtile(const ck_layout layout, const int tokens, const ck_linear *job, const ck_tiles *at,
+                         int64_t first) {
+    if (layout == CK_BF16) {
+        const uint16_t *tile = (const uint16_t *)job->activations + at->token * job->columns;
+        bf16_subtile(tokens, job, at->panel, at->token + first, tile + 2 * first, at->tokens);
+    } else {
+        float_subtile(layout, tokens, job, at->panel, at->token + first);
+    }
+}
+
+CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, ck_layout_activation(layout), 1);
+    while (ck_next_tile(&at)) {
+        switch (at.tokens) {
+            case 1: subtile(layout, 1, job, &at, 0); break;
+            case 2: subtile(layout, 2, job, &at, 0); break;
+            case 3: subtile(layout, 3, job, &at, 0); break;
+            case 4: subtile(layout, 4, job, &at, 0); break;
+            case 5: subtile(layout, 5, job, &at, 0); break;
+            case 6:
+                if (layout == CK_BF16) {  // unpacking it takes registers that 6 tokens don't leave
+                    subtile(layout, 3, job, &at, 0);
+                    subtile(layout, 3, job, &at, 3);
+                } else {
+                    subtile(layout, 6, job, &at, 0);
+                }
+                break;
+            case 7:
+                subtile(layout, 4, job, &at, 0);
+                subtile(layout, 3, job, &at, 4);
+                break;
+            default:
+                subtile(layout, 4, job, &at, 0);
+                subtile(layout, 4, job, &at, 4);
+                break;
+        }
+    }
+}
+
+static void linear_bf16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_BF16, job, begin, end); }
+static void linear_f16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F16, job, begin, end); }
+static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F32, job, begin, end); }
+
+#pragma clang attribute pop
+
+// MARK: - Table
+
+void ck_fill_linear_avx2(ck_kernels *table) {
+    table->linear[CK_Q4S] = linear_q4s;
+    table->linear[CK_Q4A] = linear_q4a;
+    table->linear[CK_Q8S] = linear_q8s;
+    table->linear[CK_Q8S16] = linear_q8s16;
+    table->linear[CK_Q8A] = linear_q8a;
+    table->linear[CK_BF16] = linear_bf16;
+    table->linear[CK_F16] = linear_f16;
+    table->linear[CK_F32] = linear_f32;
+    table->quantize_q8 = ck_quantize_q8_avx2;
+    table->convert_bf16 = ck_convert_bf16_avx2;
+}
 #endif

@@ -1,4 +1,4 @@
-// Activation quantization for AVX2: quantize_portable.c's arithmetic, a group in four registers.
+// Activations into tiles for AVX2: quantize_portable.c's arithmetic, a group in four registers.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -62,6 +62,36 @@ void ck_quantize_q8_avx2(const float *row, int64_t columns, int64_t padded_colum
         block.zero_low[index] = -8 * sum_low;
         block.zero_high[index] = -8 * sum_high;
         block.scaled_sum[index] = scale * (float)(sum_low + sum_high);
+    }
+}
+
+// ck_float_to_bf16 of 8 values, each in the lower half of its lane.
+CK_TEMPLATE __m256i to_bf16(__m256 value) {
+    __m256i bits = _mm256_castps_si256(value);
+    __m256i lowest = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(_mm256_set1_epi32(0x7fff), lowest));
+    __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+    return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
+}
+
+void ck_convert_bf16_avx2(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
+                          int64_t index) {
+    uint32_t *pairs = (uint32_t *)tile + index;
+    for (int64_t k = 0; k < padded_columns; k += 16, pairs += 8 * tile_tokens) {
+        const float *values = row + k;
+        float last[16];
+        if (columns - k < 16) {
+            memset(last, 0, sizeof last);
+            if (columns > k) memcpy(last, values, (size_t)(columns - k) * sizeof(float));
+            values = last;
+        }
+        __m256i packed = _mm256_packus_epi32(to_bf16(_mm256_loadu_ps(values)), to_bf16(_mm256_loadu_ps(values + 8)));
+        // Packing works within 128-bit halves: put the middle quarters in order.
+        packed = _mm256_permute4x64_epi64(packed, 0xd8);
+        uint32_t in_order[8];
+        _mm256_storeu_si256((__m256i *)in_order, packed);
+        for (int i = 0; i < 8; i++) pairs[i * tile_tokens] = in_order[i];
     }
 }
 

@@ -33,12 +33,15 @@ void ck_quantize_q8_avx512(const float *row, int64_t columns, int64_t padded_col
             codes_low = _mm512_cvtps_epi32(_mm512_mul_ps(low, factor));
             codes_high = _mm512_cvtps_epi32(_mm512_mul_ps(high, factor));
         }
-        ck_q8_block block = ck_q8_block_at(tile, tile_tokens, group);
-        int8_t *codes = block.codes + index * CK_GROUP;
-        _mm_storeu_si128((__m128i *)codes, _mm512_cvtepi32_epi8(codes_low));
-        _mm_storeu_si128((__m128i *)(codes + 16), _mm512_cvtepi32_epi8(codes_high));
+        __m256i packed = _mm256_set_m128i(_mm512_cvtepi32_epi8(codes_high), _mm512_cvtepi32_epi8(codes_low));
+        // The sums of each half: four at a time as a product with ones, then twice with the neighbour.
+        __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), packed);
+        sums = _mm256_hadd_epi32(sums, sums);
+        sums = _mm256_hadd_epi32(sums, sums);
+        int32_t sum_low = _mm256_extract_epi32(sums, 0), sum_high = _mm256_extract_epi32(sums, 4);
 
-        int32_t sum_low = _mm512_reduce_add_epi32(codes_low), sum_high = _mm512_reduce_add_epi32(codes_high);
+        ck_q8_block block = ck_q8_block_at(tile, tile_tokens, group);
+        _mm256_storeu_si256((__m256i *)(block.codes + index * CK_GROUP), packed);
         float scale = largest / 127.0f;
         block.scale[index] = scale;
         block.zero_low[index] = -8 * sum_low;

@@ -1,7 +1,8 @@
 // Activations into the tiles that the linear kernels read: int8 codes with a scale per 32 values, or bfloat16 pairs.
 //
-// The largest magnitude is found by comparing bit patterns as integers, which orders NaN above infinity above all finite
-// values: a group that holds a NaN gets the scale NaN, and the fault shows in the token's output and in no other's.
+// The largest magnitude is found by comparing bit patterns as integers, which orders NaN above infinity above all
+// finite values: a group that holds a NaN gets the scale NaN, and the fault shows in the token's output and in no
+// other's.
 #include "internal.h"
 
 #pragma STDC FP_CONTRACT OFF

@@ -70,7 +70,7 @@ import Testing
             var out = [Float](repeating: 0, count: values.count)
             ck_unpack_row(layout, panel.base, 0, count, &out)
             let expected = values.map { layout == CK_F16 ? Float(Float16($0)) : bfloat16($0) }
-            #expect(bitPatterns(out) == bitPatterns(expected))
+            #expect(sameBits(out, expected))
 
             var notANumber = [Float](repeating: 0, count: 1)
             let tricky = Float(bitPattern: 0x7f80_0001)  // its payload lies below what either format keeps
