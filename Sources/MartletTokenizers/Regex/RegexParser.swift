@@ -72,7 +72,8 @@ struct RegexParser {
                 greed = .possessive
             }
             if maximum == nil, node.canBeEmpty { throw error("a repetition of something that may be empty") }
-            if greed == .possessive, case .set = node {} else if greed == .possessive {
+            if greed == .possessive, case .set = node {
+            } else if greed == .possessive {
                 throw error("a possessive group")
             }
             node = .repetition(node, minimum: minimum, maximum: maximum, greed: greed)
@@ -95,7 +96,8 @@ struct RegexParser {
             return nil
         }
         let minimum = low ?? 0
-        guard minimum <= Self.maximumRepetitions, (high ?? 0) <= Self.maximumRepetitions, high.map({ $0 >= minimum }) ?? true
+        guard minimum <= Self.maximumRepetitions, (high ?? 0) <= Self.maximumRepetitions,
+            high.map({ $0 >= minimum }) ?? true
         else { throw error("a repetition count out of range") }
         return (minimum, high, true)
     }
@@ -212,7 +214,9 @@ struct RegexParser {
         }
     }
 
-    private mutating func hexadecimal(_ digits: ClosedRange<Int>, closing: String) throws(TokenizerError) -> Unicode.Scalar {
+    private mutating func hexadecimal(_ digits: ClosedRange<Int>, closing: String) throws(TokenizerError)
+        -> Unicode.Scalar
+    {
         var value: UInt32 = 0
         var count = 0
         while count < digits.upperBound, let digit = next?.properties.isASCIIHexDigit == true ? next : nil {

@@ -46,7 +46,9 @@ enum UnicodeNormalization: Sendable {
                 scalars.append(contentsOf: known)
             } else {
                 let text = String(scalar)
-                let parts = isCompatible ? text.decomposedStringWithCompatibilityMapping : text.decomposedStringWithCanonicalMapping
+                let parts =
+                    isCompatible
+                    ? text.decomposedStringWithCompatibilityMapping : text.decomposedStringWithCanonicalMapping
                 let elements = parts.unicodeScalars.map {
                     Element(scalar: $0, combiningClass: $0.properties.canonicalCombiningClass.rawValue)
                 }
@@ -79,7 +81,8 @@ enum UnicodeNormalization: Sendable {
             var starter: Int?
             for element in scalars {
                 // A mark reaches its starter unless one of the same or a higher class, or another starter, is between.
-                if let starter, starter == result.count - 1 || result[result.count - 1].combiningClass < element.combiningClass,
+                if let starter,
+                    starter == result.count - 1 || result[result.count - 1].combiningClass < element.combiningClass,
                     let composed = composition(result[starter].scalar, element.scalar)
                 {
                     result[starter].scalar = composed
