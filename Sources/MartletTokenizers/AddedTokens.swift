@@ -100,8 +100,8 @@ struct AddedTokens: Sendable {
             }
             if start > textStart { segments.append(.text(textStart..<start)) }
             segments.append(.token(token.id))
+            // The search goes on right after the token, even if whitespace behind it was taken: so does the reference.
             textStart = end
-            position = end
         }
         if textStart < text.count { segments.append(.text(textStart..<text.count)) }
         return segments

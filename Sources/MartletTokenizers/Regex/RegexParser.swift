@@ -177,7 +177,8 @@ struct RegexParser {
 
     // MARK: Sets
 
-    private mutating func escape() throws(TokenizerError) -> ScalarSet {
+    private mutating func escape(inBrackets: Bool = false) throws(TokenizerError) -> ScalarSet {
+        var word: ScalarSet { inBrackets ? UnicodeProperties.wordInBrackets : UnicodeProperties.word }
         index += 1
         guard let scalar = next else { throw error("a trailing backslash") }
         index += 1
@@ -186,8 +187,8 @@ struct RegexParser {
         case "S": return UnicodeProperties.whitespace.inverted
         case "d": return UnicodeProperties.decimalDigits
         case "D": return UnicodeProperties.decimalDigits.inverted
-        case "w": return UnicodeProperties.word
-        case "W": return UnicodeProperties.word.inverted
+        case "w": return word
+        case "W": return word.inverted
         case "p", "P": return try property(negated: scalar == "P")
         default:
             index -= 1
@@ -280,7 +281,7 @@ struct RegexParser {
         let low: Unicode.Scalar
         if scalar == "\\" {
             if let following = pattern[index...].dropFirst().first, "sSdDwWpP".unicodeScalars.contains(following) {
-                return try escape()
+                return try escape(inBrackets: true)
             }
             index += 1
             low = try escapedScalar()

@@ -96,6 +96,10 @@ enum UnicodeNormalization: Sendable {
 
         private mutating func composition(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
             if second.isASCII { return nil }
+            // Foundation makes U+FFFD of some pairs of jamo that do not compose.
+            if Hangul.jamo.contains(second.value) {
+                return Hangul.composition(first.value, second.value).flatMap { Unicode.Scalar($0) }
+            }
             let key = UInt64(first.value) << 32 | UInt64(second.value)
             if let known = compositions[key] { return known }
             var pair = String(first)
@@ -105,5 +109,29 @@ enum UnicodeNormalization: Sendable {
             compositions[key] = .some(result)
             return result
         }
+    }
+}
+
+/// Hangul syllables are composed by arithmetic (The Unicode Standard, 3.12).
+private enum Hangul {
+    static let jamo: ClosedRange<UInt32> = 0x1100...0x11FF
+    private static let leading: UInt32 = 0x1100
+    private static let vowel: UInt32 = 0x1161
+    /// One before the first trailing consonant.
+    private static let trailing: UInt32 = 0x11A7
+    private static let syllable: UInt32 = 0xAC00
+    private static let vowelCount: UInt32 = 21
+    private static let trailingCount: UInt32 = 28
+
+    static func composition(_ first: UInt32, _ second: UInt32) -> UInt32? {
+        if (leading..<(leading + 19)).contains(first), (vowel..<(vowel + vowelCount)).contains(second) {
+            return syllable + ((first - leading) * vowelCount + (second - vowel)) * trailingCount
+        }
+        if (syllable...0xD7A3).contains(first), (first - syllable) % trailingCount == 0,
+            ((trailing + 1)..<(trailing + trailingCount)).contains(second)
+        {
+            return first + (second - trailing)
+        }
+        return nil
     }
 }
