@@ -31,9 +31,9 @@ enum AnswerStream {
     }
 
     /// The timings of `--verbose`, for stderr.
-    static func timings(_ output: RequestOutput, loading: Duration?) -> String {
+    static func timings(_ output: RequestOutput, loadTime: Double?) -> String {
         var parts: [String] = []
-        if let loading { parts.append(String(format: "load %.2f s", loading.seconds)) }
+        if let loadTime { parts.append(String(format: "load %.2f s", loadTime)) }
         let first = output.timings.firstToken.seconds
         let prefill = first - output.timings.queued.seconds
         parts.append("prompt \(output.usage.promptTokens) tokens" + rate(output.usage.promptTokens, prefill))

@@ -76,18 +76,18 @@ final class ChatLoop {
 
     private func answer(_ question: String) async throws {
         do {
-            let prompt = try model.prompt(for: conversation.messages(asking: question), tools: nil)
+            let prompt = try model.prompt(for: conversation.messages(asking: question))
             let (model, parameters) = (model, parameters)
             let answer = try await interrupts.run {
                 try await AnswerStream.write(model.generate(prompt, parameters))
             }
             conversation.append(question: question, answer: answer.text)
             try StandardStream.output.write("\n\n")
-            if isVerbose, let last = answer.last { Terminal.warn(AnswerStream.timings(last, loading: nil) + "\n") }
+            if isVerbose, let last = answer.last { Terminal.warn(AnswerStream.timings(last, loadTime: nil) + "\n") }
         } catch let error as EngineError {
             // The conversation is too long, or a parameter wrong: the user can do something about it.
             let hint = error.code == .contextLengthExceeded ? " (/clear forgets the conversation)" : ""
-            Terminal.warn("martlet: error: \(error.description.singleLine)\(hint)")
+            Terminal.warn("martlet: error: \(error.description.singleLine)\(hint)\n")
         }
     }
 
@@ -107,7 +107,7 @@ final class ChatLoop {
                 try ChatParameter.set(name, values, in: &parameters)
                 try say("\(name) is \(values.joined(separator: " ")) now.")
             } catch {
-                Terminal.warn("martlet: error: " + String(describing: error).singleLine)
+                Terminal.warn("martlet: error: " + String(describing: error).singleLine + "\n")
             }
         case .setVerbose(let isOn): isVerbose = isOn
         case .show(let subject): try show(subject)

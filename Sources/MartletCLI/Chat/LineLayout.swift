@@ -17,6 +17,8 @@ struct LineLayout: Equatable {
         for (index, character) in characters.enumerated() {
             if index == cursor { (cursorRow, cursorColumn) = place() }
             if character.isNewline {
+                // No row is made for a cursor between a full row and its newline.
+                if index == cursor, column >= width { (cursorRow, cursorColumn) = (rows.count - 1, width - 1) }
                 rows.append(continuation)
                 column = continuation.displayWidth
                 continue

@@ -45,12 +45,12 @@ struct RunCommand: AsyncParsableCommand {
             }
             guard !raw else { throw CommandFailure("--raw needs a prompt") }
         }
-        let (model, loading) = try await load(request.path)
+        let model = try await load(request.path)
         let parameters = try sampling.parameters(model.configuration.generationDefaults)
         if let question {
-            try await answer(question, model, parameters, loading: loading)
+            try await answer(question, model, parameters)
         } else {
-            if verbose { Terminal.warn(String(format: "load %.2f s", loading.seconds)) }
+            if verbose { Terminal.warn(String(format: "load %.2f s", model.loadTime)) }
             let chat = ChatLoop(
                 model, path: request.path, system: system, parameters: parameters, isVerbose: verbose)
             try await chat?.run()
@@ -58,28 +58,26 @@ struct RunCommand: AsyncParsableCommand {
         await model.shutdown()
     }
 
-    private func load(_ path: String) async throws -> (LLM, Duration) {
+    private func load(_ path: String) async throws -> LLM {
         var options = compute.loadOptions
         options.contextLength = context
         options.maxRequests = 1
-        let start = ContinuousClock.now
         let bar = ProgressBar("loading")
         defer { bar.finish() }
-        let model = try await LLM.load(path, options: options) { bar.update($0) }
-        return (model, ContinuousClock.now - start)
+        return try await LLM.load(path, options: options) { bar.update($0) }
     }
 
     private func answer(
-        _ question: String, _ model: LLM, _ parameters: SamplingParameters, loading: Duration
+        _ question: String, _ model: LLM, _ parameters: SamplingParameters
     ) async throws {
         var conversation = Conversation()
         conversation.system = system
         let prompt =
-            raw ? .text(question) : try model.prompt(for: conversation.messages(asking: question), tools: nil)
+            raw ? .text(question) : try model.prompt(for: conversation.messages(asking: question))
         let answer = try await AnswerStream.write(model.generate(prompt, parameters))
         // A file or a pipe gets the answer as it is, but always whole lines.
         if !answer.text.hasSuffix("\n") { try StandardStream.output.write("\n") }
-        if verbose, let last = answer.last { Terminal.warn(AnswerStream.timings(last, loading: loading)) }
+        if verbose, let last = answer.last { Terminal.warn(AnswerStream.timings(last, loadTime: model.loadTime)) }
     }
 
     /// What is piped in. Beside a prompt only pipes and files count: services are started with other inputs that never end.

@@ -25,14 +25,19 @@ struct TemplateCommand: ParsableCommand {
         guard let template = checkpoint.configuration.chatTemplate else {
             throw CommandFailure("\(checkpoint.path) has no chat template")
         }
-        let text = try Self.render(template, conversation: InputFile.readText(file), Tokenizer(checkpoint), name: file)
+        let variables = try Self.variables(InputFile.readText(file), name: file)
+        let text: String
+        do {
+            text = try ChatTemplate(template, tokenizer: Tokenizer(checkpoint)).render(variables)
+        } catch let error as JinjaError {
+            throw CommandFailure("chat template: \(error.description)")
+        }
         if json { try JSONOutput.print(text) } else { try StandardStream.output.write(text) }
     }
 
-    static func render(
-        _ source: String, conversation: String, _ tokenizer: Tokenizer, name: String
-    ) throws -> String {
-        var variables = variables(of: tokenizer)
+    /// The template's variables: the file's, and those that every template may expect as transformers passes them.
+    private static func variables(_ conversation: String, name: String) throws -> [String: Value] {
+        var variables: [String: Value] = ["tools": .null, "documents": .null, "add_generation_prompt": .bool(true)]
         do {
             guard case .dictionary(let conversation) = try Value(json: conversation) else {
                 throw CommandFailure("\(name): not a JSON object")
@@ -43,20 +48,6 @@ struct TemplateCommand: ParsableCommand {
             }
         } catch let error as JinjaError {
             throw CommandFailure("\(name): \(error.description)")
-        }
-        do {
-            return try Template(source).render(variables)
-        } catch {
-            throw CommandFailure("chat template: \(error.description)")
-        }
-    }
-
-    /// What every template may expect, as transformers passes it.
-    private static func variables(of tokenizer: Tokenizer) -> [String: Value] {
-        var variables: [String: Value] = ["tools": .none, "documents": .none, "add_generation_prompt": .bool(true)]
-        let tokens = tokenizer.specialTokens
-        for (name, id) in [("bos_token", tokens.beginningOfSequence), ("eos_token", tokens.endOfSequence)] {
-            if let spelling = id.flatMap(tokenizer.spelling) { variables[name] = .string(spelling) }
         }
         return variables
     }
