@@ -10,7 +10,9 @@ extension Filter {
     ]
 
     /// `map("filter", arguments…)` or `map(attribute="name", default=…)`.
-    private static func map(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError) -> Value {
+    private static func map(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError)
+        -> Value
+    {
         // Jinja2 passes over what is false, such as None, before it looks at anything else.
         guard value.isTrue else { return try interpreter.iterator([]) }
         var arguments = arguments
@@ -48,7 +50,9 @@ extension Filter {
             var arguments = arguments.all
             var path: [Value] = []
             if byAttribute {
-                guard !arguments.positional.isEmpty else { throw interpreter.fail("missing parameter for attribute name") }
+                guard !arguments.positional.isEmpty else {
+                    throw interpreter.fail("missing parameter for attribute name")
+                }
                 path = try interpreter.attributePath(arguments.positional.removeFirst())
             }
             var test: ValueTest?

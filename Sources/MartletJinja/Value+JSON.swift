@@ -43,8 +43,10 @@ private struct JSONReader {
     }
 
     private mutating func readValue(depth: Int) throws(JinjaError) -> Value {
-        guard depth <= Limits.maxValueDepth else { throw failure("nested too deeply") }
         skipSpace()
+        if let byte = current, byte == UInt8(ascii: "{") || byte == UInt8(ascii: "["), depth == Limits.maxValueDepth {
+            throw failure("nested too deeply")
+        }
         switch current {
         case UInt8(ascii: "{"): return try readDictionary(depth: depth)
         case UInt8(ascii: "["): return try readList(depth: depth)
@@ -185,7 +187,9 @@ private struct JSONReader {
         guard position + 4 <= bytes.count else { throw failure("a short \\u escape") }
         var value: UInt32 = 0
         for byte in bytes[position..<position + 4] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else { throw failure("a malformed \\u escape") }
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
+                throw failure("a malformed \\u escape")
+            }
             value = value << 4 | UInt32(digit)
         }
         position += 4

@@ -1,6 +1,5 @@
-import Testing
-
 import MartletJinja
+import Testing
 
 /// Small templates rendered by Python's jinja2 (Fixtures/differential.json, whose `renderer` says how): every corner of the
 /// language on its own. The text must be equal byte for byte, and what raises there must throw here.
