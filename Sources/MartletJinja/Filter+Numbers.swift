@@ -51,7 +51,8 @@ extension Filter {
         },
     ]
 
-    /// Rounded towards zero. Python's integers are unlimited; here one that does not fit is an error, never another number.
+    /// Rounded towards zero. Python's integers are unlimited; here one that does not fit is an error, never another
+    /// number.
     private static func integer(_ interpreter: Interpreter, _ number: Double) throws(JinjaError) -> Value {
         guard let integer = Int(exactly: number.rounded(.towardZero)) else {
             throw interpreter.fail("integer overflow: integers have 64 bits")

@@ -42,8 +42,8 @@ extension Filter {
         return try interpreter.iterator(results)
     }
 
-    /// `select("test", arguments…)`, or with `byAttribute` `selectattr("attribute", "test", arguments…)`; without a test, by
-    /// truth.
+    /// `select("test", arguments…)`, or with `byAttribute` `selectattr("attribute", "test", arguments…)`; without a
+    /// test, by truth.
     private static func select(_ name: String, keeps: Bool, byAttribute: Bool) -> Filter {
         Filter(anything: name) { (interpreter, value, arguments) throws(JinjaError) in
             guard value.isTrue else { return try interpreter.iterator([]) }

@@ -47,8 +47,8 @@ struct Filter: Sendable {
         return keepsMarkup ? try interpreter.markedUp(result) : result
     }
 
-    /// Jinja2's builtin filters, except `random`, `pprint`, `urlize`, `xmlattr` and `filesizeformat`, which have no place in a
-    /// prompt.
+    /// Jinja2's builtin filters, except `random`, `pprint`, `urlize`, `xmlattr`, `striptags`, `wordwrap` and
+    /// `filesizeformat`, which have no place in a prompt.
     static let named: [String: Filter] = {
         var filters: [String: Filter] = [:]
         for filter in general + numbers + text + html + sequences + selection { filters[filter.name] = filter }

@@ -84,7 +84,8 @@ struct BoundArguments {
 }
 
 extension Arguments {
-    /// Assigns arguments to parameters as a Python call does. An empty name stands for a parameter that is only positional.
+    /// Assigns arguments to parameters as a Python call does. An empty name stands for a parameter that is only
+    /// positional.
     func bound(
         to parameters: [String], required: Int, of function: String, in interpreter: Interpreter
     ) throws(JinjaError) -> BoundArguments {

@@ -1,6 +1,7 @@
 import Foundation
 
-/// A conversion of `%` formatting, or a format specification of `str.format`: `[[fill]align][sign][#][0][width][,][.precision][type]`.
+/// A conversion of `%` formatting, or a format specification of `str.format`:
+/// `[[fill]align][sign][#][0][width][,][.precision][type]`.
 struct FormatSpecification {
     var fill: Unicode.Scalar = " "
     /// "<", ">", "^" or "=" (padding behind the sign); nil for the default of the type.

@@ -1,5 +1,5 @@
-// Python's `Markup` (https://markupsafe.palletsprojects.com): text that is safe to put into HTML. Whatever is combined with it
-// is escaped first, so `("a"|safe) + "<b>"` is "a&lt;b&gt;" although nothing else in a chat template escapes.
+// Python's `Markup` (https://markupsafe.palletsprojects.com): text that is safe to put into HTML. Whatever is combined
+// with it is escaped first, so `("a"|safe) + "<b>"` is "a&lt;b&gt;" although nothing else in a chat template escapes.
 
 extension Interpreter {
     /// The text for HTML; what is escaped already stays.

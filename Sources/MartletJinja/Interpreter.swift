@@ -39,8 +39,8 @@ final class Interpreter {
         return output
     }
 
-    /// Namespaces and macros are reference-counted and can form cycles and long chains; emptied one by one, they neither
-    /// leak nor are they freed recursively.
+    /// Namespaces and macros are reference-counted and can form cycles and long chains; emptied one by one, they
+    /// neither leak nor are they freed recursively.
     private func releaseCycles() {
         for namespace in namespaces { namespace.attributes = ValueDictionary() }
         for macro in macros { macro.closure = nil }

@@ -1,6 +1,6 @@
 // Jinja2's lexical rules (https://jinja.palletsprojects.com/en/stable/templates/), with the settings that transformers
-// renders chat templates with: trim_blocks (the newline after a block tag goes), lstrip_blocks (the indentation before a
-// block tag goes), and no newline kept at the end of the template.
+// renders chat templates with: trim_blocks (the newline after a block tag goes), lstrip_blocks (the indentation before
+// a block tag goes), and no newline kept at the end of the template.
 
 /// Splits a template into tokens.
 struct Lexer {

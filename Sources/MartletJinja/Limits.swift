@@ -1,4 +1,5 @@
-/// What one template may cost. Templates come from model repositories and their input from requests, so both are hostile.
+/// What one template may cost. Templates come from model repositories and their input from requests, so both are
+/// hostile.
 package struct Limits: Sendable {
     /// Work of one render. One step is one evaluated node, one element visited or copied, or `bytesPerStep` bytes of
     /// text produced or scanned, so the budget bounds time (about 100 ns a step) and allocation together.

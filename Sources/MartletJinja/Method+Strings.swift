@@ -118,7 +118,8 @@ extension Method {
 
     // MARK: Search
 
-    /// The part of the text between optional bounds, and the index at which it begins; nil when it begins behind the end.
+    /// The part of the text between optional bounds, and the index at which it begins; nil when it begins behind the
+    /// end.
     private static func part(
         _ interpreter: Interpreter, _ text: String, _ start: Value?, _ end: Value?
     ) throws(JinjaError) -> (text: String, offset: Int)? {

@@ -3,7 +3,8 @@ extension Parser {
         try parseBody(until: [])
     }
 
-    /// Text, print statements and blocks, up to a block whose name is in `endNames`; that name is then the current token.
+    /// Text, print statements and blocks, up to a block whose name is in `endNames`; that name is then the current
+    /// token.
     private mutating func parseBody(until endNames: [String]) throws(JinjaError) -> [Statement] {
         try enter()
         var statements: [Statement] = []

@@ -199,8 +199,8 @@ extension Unicode.Scalar {
     }
 }
 
-/// Finds a byte string in linear time whatever the texts (Knuth, Morris and Pratt 1977): with the obvious search, one `in` on
-/// two long texts of equal letters would take minutes.
+/// Finds a byte string in linear time whatever the texts (Knuth, Morris and Pratt 1977): with the obvious search, one
+/// `in` on two long texts of equal letters would take minutes.
 struct ByteSearch {
     private let pattern: [UInt8]
     /// For every prefix of the pattern, the length of its longest proper border.

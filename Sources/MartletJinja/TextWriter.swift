@@ -1,5 +1,5 @@
-/// Text under construction that may not grow beyond a bound: a value that shares parts of itself, or a namespace that holds
-/// itself, can print longer than any memory.
+/// Text under construction that may not grow beyond a bound: a value that shares parts of itself, or a namespace that
+/// holds itself, can print longer than any memory.
 struct TextWriter {
     private(set) var text = ""
     private let maxBytes: Int
@@ -21,8 +21,8 @@ struct TextWriter {
         try charge(16 + piece.utf8.count)
     }
 
-    /// Writes text with escapes for some scalars: `mayEscape` sees bytes, and `escape` gives the escape of a scalar that begins
-    /// with such a byte, or nil to leave it as it is.
+    /// Writes text with escapes for some scalars: `mayEscape` sees bytes, and `escape` gives the escape of a scalar
+    /// that begins with such a byte, or nil to leave it as it is.
     mutating func write(
         _ text: String, mayEscape: (UInt8) -> Bool, escape: (Unicode.Scalar) -> String?
     ) throws(JinjaError) {

@@ -1,4 +1,5 @@
-// JSON as RFC 8259 and Python's `json.loads` read it: key order is kept, integers stay integers, NaN and Infinity are allowed.
+// JSON as RFC 8259 and Python's `json.loads` read it: key order is kept, integers stay integers, NaN and Infinity are
+// allowed.
 
 extension Value {
     /// Reads one JSON document.

@@ -84,7 +84,8 @@ extension Unicode.Scalar {
 }
 
 extension Double {
-    /// Python's `repr(float)`: the shortest digits that read back as the same number, with an exponent outside 1e-4 … 1e16.
+    /// Python's `repr(float)`: the shortest digits that read back as the same number, with an exponent outside 1e-4 …
+    /// 1e16.
     var pythonRepresentation: String {
         if isNaN { return "nan" }
         if isInfinite { return self < 0 ? "-inf" : "inf" }
