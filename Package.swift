@@ -73,7 +73,11 @@ let package = Package(
             name: "MartletTests", dependencies: ["Martlet", "MartletGraph", "TestSupport", "AllocationCounter"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
-            name: "MartletCLITests", dependencies: ["TestSupport", "MartletCLI"], swiftSettings: settings),
+            name: "MartletCLITests",
+            dependencies: [
+                "MartletCLI", "MartletCheckpoints", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: settings),
     ],
     cLanguageStandard: .c17
 )
