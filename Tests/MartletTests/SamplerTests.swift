@@ -81,7 +81,7 @@ import Testing
         ),
     ]
 
-    /// Draws 10 000 tokens and compares their frequencies with the reference's probabilities.
+    /// Draws 4 000 tokens and compares their frequencies with the reference's probabilities.
     ///
     /// No token outside the reference's set is ever drawn, and the frequencies pass a chi-squared test at five standard
     /// deviations of that statistic (the draws are the same in every run: this can't fail by chance).
@@ -91,7 +91,7 @@ import Testing
         // 200 logits: 3 whole blocks and a tail.
         let logits = Self.logits(200, seed: 42, spread: 2)
         let expected = reference.probabilities(logits)
-        let draws = 10_000
+        let draws = 4_000
         let sampler = Sampler(vocabularySize: logits.count)
         let state = Self.state(reference, seed: 99)
         var counts = Array(repeating: 0, count: logits.count)
