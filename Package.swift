@@ -50,6 +50,7 @@ let package = Package(
             swiftSettings: settings),
         // Tests
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+        .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "MartletGraphTests", dependencies: ["MartletGraph"], swiftSettings: settings),
         .testTarget(
@@ -69,9 +70,14 @@ let package = Package(
             dependencies: ["MartletModels", "MartletCheckpoints", "MartletGraph", "MartletCPU", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "MartletTests", dependencies: ["Martlet", "MartletGraph", "TestSupport"], swiftSettings: settings),
+            name: "MartletTests", dependencies: ["Martlet", "MartletGraph", "TestSupport", "AllocationCounter"],
+            resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
-            name: "MartletCLITests", dependencies: ["TestSupport", "MartletCLI"], swiftSettings: settings),
+            name: "MartletCLITests",
+            dependencies: [
+                "MartletCLI", "MartletCheckpoints", "TestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: settings),
     ],
     cLanguageStandard: .c17
 )

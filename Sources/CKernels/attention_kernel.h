@@ -1,9 +1,9 @@
 // Attention over a paged KV cache, written once over the vector layer of an instruction set.
 //
-// The method is FlashAttention-2 (Dao, 2023): the context is walked in pages of 64 positions with an online softmax, and
-// no score outlives its page. A call covers one chunk of the context and leaves a partial result per query; the partials
-// of all chunks are merged at the end, so that a long context can be shared by several workers (Flash-Decoding, Dao et
-// al., 2023). The query heads of a group share their KV head's page (GQA, Ainslie et al., 2023): a tile is any run of
+// The method is FlashAttention-2 (Dao, 2023): the context is walked in pages of 64 positions with an online softmax,
+// and no score outlives its page. A call covers one chunk of the context and leaves a partial result per query; merging
+// the partials of all chunks comes last, so that several workers can share a long context (Flash-Decoding, Dao et al.,
+// 2023). The query heads of a group share their KV head's page (GQA, Ainslie et al., 2023): a tile is any run of
 // queries in (token, head) order, so that every vector of K and V is loaded once for up to TILE_QUERIES of them.
 //
 // Every query's arithmetic is the same whatever shares its tile, call or page run, to the last bit:
@@ -30,6 +30,7 @@ enum {
     RUN_QUERIES = 128,       // queries that take a page one after the other
     WIDENED_HEAD_DIM = 256,  // the largest head whose pages are converted to f32: one takes 128 KB of stack then
     STREAM_ROWS = 8,         // rows of V that a tile takes through all its columns at a time
+    STREAM_QUERIES = 4,      // up to here the processor's own prefetcher keeps up with adjacent pages (measured)
     CACHE_LINE = 64
 };
 
@@ -159,9 +160,10 @@ CK_TEMPLATE tile tile_at(const ck_attention *job, int64_t first, int count, int6
 // Into the second-level cache: the first level has no room for a page ahead.
 CK_TEMPLATE void fetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 
-// Scores of `queries` queries with `lines` lines of K, from the one at `line` on. The first three arguments are constants.
-CK_TEMPLATE void score_lines(ck_kv_type type, int queries, int lines, const tile *t, const void *page, const void *ahead,
-                             int64_t head_dim, int64_t line, float (*scores)[CK_PAGE]) {
+// Scores of `queries` queries with `lines` lines of K, from the one at `line` on. type, queries and lines are
+// constants.
+CK_TEMPLATE void score_lines(ck_kv_type type, int queries, int lines, const tile *t, const void *page,
+                             const void *ahead, int64_t head_dim, int64_t line, float (*scores)[CK_PAGE]) {
     const float *query[TILE_QUERIES];
     vector sum[TILE_QUERIES][PAGE_LINES * LINE_VECTORS];
 #pragma clang loop unroll(full)
@@ -359,14 +361,15 @@ CK_TEMPLATE void attend_tile(ck_kv_type type, int queries, const ck_attention *j
     for (int q = 0; q < queries; q++) {
         add_edge(type, &t, q, values, stride, (span){t.visible[q].begin, t.all.begin}, weights);
     }
-    add_shared(type, queries, &t, values, element_at(type, ahead, page_values_at(head_dim)), stride, t.all, weights);
+    const void *values_ahead = element_at(type, ahead, page_values_at(head_dim));
+    add_shared(type, queries, &t, values, values_ahead, stride, t.all, weights);
     for (int q = 0; q < queries; q++) {
         add_edge(type, &t, q, values, stride, (span){t.all.end, t.visible[q].end}, weights);
     }
 }
 
-// Queries begin ..< end on one page, in tiles, while the page `ahead` is fetched. The number of queries of a tile must be
-// a constant.
+// Queries begin ..< end on one page, in tiles, while the page `ahead` is fetched. The number of queries of a tile must
+// be a constant.
 CK_TEMPLATE void attend_page(ck_kv_type type, const ck_attention *job, int64_t begin, int64_t end, const void *page,
                              const void *ahead, int64_t start) {
     for (; begin + TILE_QUERIES <= end; begin += TILE_QUERIES) {
@@ -398,7 +401,7 @@ CK_TEMPLATE const void *page_ahead(const ck_attention *job, int64_t i, int64_t q
     if (i + 1 >= job->page_count) return page;
     const char *next = job->pages[i + 1];
     int64_t bytes = CK_PAGE * (job->head_dim + padded_head_dim(job->head_dim)) * element_bytes(CK_KV_F16);
-    return next == page + bytes && queries <= TILE_QUERIES / 2 ? page : next;
+    return next == page + bytes && queries <= STREAM_QUERIES ? page : next;
 }
 
 // MARK: - A chunk

@@ -5,7 +5,8 @@
 #include <immintrin.h>
 #include <math.h>
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,f16c"))), \
+                             apply_to = function)
 #include "vector_avx512.h"
 
 #include "elementwise_kernel.h"

@@ -38,8 +38,9 @@ CK_TEMPLATE vector vector_add(vector a, vector b) { return _mm256_add_ps(a, b); 
 CK_TEMPLATE vector vector_subtract(vector a, vector b) { return _mm256_sub_ps(a, b); }
 CK_TEMPLATE vector vector_multiply(vector a, vector b) { return _mm256_mul_ps(a, b); }
 CK_TEMPLATE vector vector_divide(vector a, vector b) { return _mm256_div_ps(a, b); }
-CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }  // a b + c
-CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return _mm256_fnmadd_ps(a, b, c); }  // c - a b
+// a b + c and c - a b, rounded once.
+CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
+CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return _mm256_fnmadd_ps(a, b, c); }
 // Where either is NaN the result is b.
 CK_TEMPLATE vector vector_maximum(vector a, vector b) { return _mm256_max_ps(a, b); }
 CK_TEMPLATE vector vector_minimum(vector a, vector b) { return _mm256_min_ps(a, b); }

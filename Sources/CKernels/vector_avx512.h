@@ -1,5 +1,5 @@
-// The vector layer of the AVX-512 kernels: 16 floats. vector_avx2.h and vector_portable.h define the same names, so that
-// attention_kernel.h and elementwise_kernel.h are written once. Include it inside the file's target attribute.
+// The vector layer of the AVX-512 kernels: 16 floats. vector_avx2.h and vector_portable.h define the same names, so
+// that attention_kernel.h and elementwise_kernel.h are written once. Include it inside the file's target attribute.
 #pragma once
 #include "internal.h"
 
@@ -36,8 +36,9 @@ CK_TEMPLATE vector vector_add(vector a, vector b) { return _mm512_add_ps(a, b); 
 CK_TEMPLATE vector vector_subtract(vector a, vector b) { return _mm512_sub_ps(a, b); }
 CK_TEMPLATE vector vector_multiply(vector a, vector b) { return _mm512_mul_ps(a, b); }
 CK_TEMPLATE vector vector_divide(vector a, vector b) { return _mm512_div_ps(a, b); }
-CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }  // a b + c
-CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return _mm512_fnmadd_ps(a, b, c); }  // c - a b
+// a b + c and c - a b, rounded once.
+CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
+CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return _mm512_fnmadd_ps(a, b, c); }
 // Where either is NaN the result is b.
 CK_TEMPLATE vector vector_maximum(vector a, vector b) { return _mm512_max_ps(a, b); }
 CK_TEMPLATE vector vector_minimum(vector a, vector b) { return _mm512_min_ps(a, b); }

@@ -38,8 +38,8 @@ CK_TEMPLATE vector vector_select(vector_bits mask, vector a, vector b) {
     return (vector)(((vector_bits)a & mask) | ((vector_bits)b & ~mask));
 }
 
-// Exponent and mantissa move to where f32 has them, and a product with 2^(127-15) corrects the bias; it makes subnormals
-// normal too. Only infinity and NaN are special.
+// Exponent and mantissa move to where f32 has them, and a product with 2^(127-15) corrects the bias; it makes
+// subnormals normal too. Only infinity and NaN are special.
 CK_TEMPLATE vector vector_load_f16(const uint16_t *from) {
     typedef uint16_t halves __attribute__((vector_size(8)));
     halves raw;
@@ -61,7 +61,9 @@ CK_TEMPLATE vector vector_multiply(vector a, vector b) { return a * b; }
 CK_TEMPLATE vector vector_divide(vector a, vector b) { return a / b; }
 #if defined(__ARM_FEATURE_FMA)
 CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return __builtin_elementwise_fma(a, b, c); }
-CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return __builtin_elementwise_fma(-a, b, c); }
+CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) {
+    return __builtin_elementwise_fma(-a, b, c);
+}
 #else
 CK_TEMPLATE vector vector_multiply_add(vector a, vector b, vector c) { return a * b + c; }
 CK_TEMPLATE vector vector_subtract_product(vector c, vector a, vector b) { return c - a * b; }

@@ -1,8 +1,8 @@
 /// A variable name, as its index in the template's table of names.
 typealias Symbol = Int
 
-/// An expression. Chains such as `a.b[c] | d` and `a + b + c` are flat, so that only brackets nest, and the parser's bound on
-/// those bounds every recursion over the tree.
+/// An expression. Chains such as `a.b[c] | d` and `a + b + c` are flat, so that only brackets nest, and the parser's
+/// bound on those bounds every recursion over the tree.
 indirect enum Expression: Sendable {
     case constant(Value)
     case variable(Symbol)
@@ -18,8 +18,8 @@ indirect enum Expression: Sendable {
     case comparison(Expression, [(ComparisonOperator, Expression)])
     case and([Expression])
     case or([Expression])
-    /// `value if conditions[0] if conditions[1] … else otherwise`: the last condition decides about `otherwise`, an earlier
-    /// one that fails leaves the result undefined.
+    /// `value if conditions[0] if conditions[1] … else otherwise`: the last condition decides about `otherwise`, an
+    /// earlier one that fails leaves the result undefined.
     case conditional(value: Expression, conditions: [Expression], otherwise: Expression?)
 }
 

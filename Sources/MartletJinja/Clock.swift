@@ -15,6 +15,8 @@ package struct Clock: Sendable {
     /// Python's `datetime.now().strftime(format)`; nil where the result would be absurdly long.
     func formatted(_ format: String) -> String? {
         guard !format.isEmpty else { return "" }
+        // The C function would stop there.
+        guard !format.utf8.contains(0) else { return nil }
         var seconds = time_t(unixTime())
         var calendar = tm()
         if isLocal { localtime_r(&seconds, &calendar) } else { gmtime_r(&seconds, &calendar) }

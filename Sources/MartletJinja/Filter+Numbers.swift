@@ -18,13 +18,13 @@ extension Filter {
             switch value {
             case .int, .object(is LargeInteger): return value
             case .bool(let flag): return .int(flag ? 1 : 0)
-            case .float(let number): return Int(exactly: number.rounded(.towardZero)).map(Value.int) ?? fallback
+            case .float(let number): return number.isNaN ? fallback : try integer(interpreter, number)
             case .string(let text):
                 try interpreter.charge(bytes: text.utf8.count)
                 if let integer = parseInteger(text, base: base ?? 10) { return .int(integer) }
                 // "42.23" | int is 42.
-                let number = parseDouble(text)?.rounded(.towardZero)
-                return number.flatMap { Int(exactly: $0) }.map(Value.int) ?? fallback
+                guard let number = parseDouble(text), number.isFinite else { return fallback }
+                return try integer(interpreter, number)
             default:
                 try interpreter.refuseUndefined(value)
                 return fallback
@@ -34,7 +34,9 @@ extension Filter {
             if let number = value.asDouble { return .float(number) }
             try interpreter.refuseUndefined(value)
             if case .string(let text) = value, let number = parseDouble(text) { return .float(number) }
-            if case .object(let large as LargeInteger) = value, let number = Double(large.digits) { return .float(number) }
+            if case .object(let large as LargeInteger) = value, let number = Double(large.digits) {
+                return .float(number)
+            }
             return arguments[0] ?? .float(0)
         },
         Filter("round", ["precision", "method"]) { (interpreter, value, arguments) throws(JinjaError) in
@@ -48,6 +50,15 @@ extension Filter {
             return try round(interpreter, value, digits: digits ?? 0, method: method ?? "common")
         },
     ]
+
+    /// Rounded towards zero. Python's integers are unlimited; here one that does not fit is an error, never another
+    /// number.
+    private static func integer(_ interpreter: Interpreter, _ number: Double) throws(JinjaError) -> Value {
+        guard let integer = Int(exactly: number.rounded(.towardZero)) else {
+            throw interpreter.fail("integer overflow: integers have 64 bits")
+        }
+        return .int(integer)
+    }
 
     /// Python's `int(text, base)`.
     private static func parseInteger(_ text: String, base: Int) -> Int? {
@@ -65,7 +76,8 @@ extension Filter {
             }
         }
         if radix == 0 { radix = 10 }
-        guard (2...36).contains(radix), let first = digits.utf8.first, first != UInt8(ascii: "-"), first != UInt8(ascii: "+"),
+        guard (2...36).contains(radix), let first = digits.utf8.first, first != UInt8(ascii: "-"),
+            first != UInt8(ascii: "+"),
             let plain = withoutUnderscores(digits)
         else { return nil }
         return Int(sign + plain, radix: radix)
@@ -74,7 +86,9 @@ extension Filter {
     /// Python's `float(text)`.
     private static func parseDouble(_ text: String) -> Double? {
         let trimmed = text.stripped(nil).lowercased()
-        guard !trimmed.contains("x"), !trimmed.contains("p"), let plain = withoutUnderscores(trimmed) else { return nil }
+        guard !trimmed.contains("x"), !trimmed.contains("p"), let plain = withoutUnderscores(trimmed) else {
+            return nil
+        }
         return Double(plain)
     }
 
@@ -114,11 +128,13 @@ extension Filter {
             let remainder = (integer % unit).magnitude
             let half = UInt(unit / 2)
             let isUp = remainder > half || remainder == half && quotient % 2 != 0
-            let (product, overflows) = (isUp ? quotient + integer.signum() : quotient).multipliedReportingOverflow(by: unit)
+            let (product, overflows) = (isUp ? quotient + integer.signum() : quotient).multipliedReportingOverflow(
+                by: unit)
             guard !overflows else { throw interpreter.fail("integer overflow: integers have 64 bits") }
             return .int(product)
         }
         guard number.isFinite else { return .float(number) }
+        if digits < -308 { return .float(0) }
         if digits < 0 {
             let scale = pow(10, Double(-digits))
             return .float((number / scale).rounded(.toNearestOrEven) * scale)

@@ -10,7 +10,9 @@ extension Filter {
     ]
 
     /// `map("filter", arguments…)` or `map(attribute="name", default=…)`.
-    private static func map(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError) -> Value {
+    private static func map(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError)
+        -> Value
+    {
         // Jinja2 passes over what is false, such as None, before it looks at anything else.
         guard value.isTrue else { return try interpreter.iterator([]) }
         var arguments = arguments
@@ -40,15 +42,17 @@ extension Filter {
         return try interpreter.iterator(results)
     }
 
-    /// `select("test", arguments…)`, or with `byAttribute` `selectattr("attribute", "test", arguments…)`; without a test, by
-    /// truth.
+    /// `select("test", arguments…)`, or with `byAttribute` `selectattr("attribute", "test", arguments…)`; without a
+    /// test, by truth.
     private static func select(_ name: String, keeps: Bool, byAttribute: Bool) -> Filter {
         Filter(anything: name) { (interpreter, value, arguments) throws(JinjaError) in
             guard value.isTrue else { return try interpreter.iterator([]) }
             var arguments = arguments.all
             var path: [Value] = []
             if byAttribute {
-                guard !arguments.positional.isEmpty else { throw interpreter.fail("missing parameter for attribute name") }
+                guard !arguments.positional.isEmpty else {
+                    throw interpreter.fail("missing parameter for attribute name")
+                }
                 path = try interpreter.attributePath(arguments.positional.removeFirst())
             }
             var test: ValueTest?

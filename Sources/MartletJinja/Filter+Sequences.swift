@@ -55,11 +55,14 @@ extension Filter {
         Filter("max", ["case_sensitive", "attribute"]) { (interpreter, value, arguments) throws(JinjaError) in
             try extremum(interpreter, value, arguments) { ($1, $0) }
         },
-        Filter("sort", ["reverse", "case_sensitive", "attribute"]) { (interpreter, value, arguments) throws(JinjaError) in
+        Filter("sort", ["reverse", "case_sensitive", "attribute"]) {
+            (interpreter, value, arguments) throws(JinjaError) in
             let isCaseSensitive = arguments[1]?.isTrue ?? false
             var paths: [[Value]] = []
             if let names = arguments[2]?.asString {
-                for name in names.split(by: ",", limit: nil) { paths.append(try interpreter.attributePath(.string(name))) }
+                for name in names.split(by: ",", limit: nil) {
+                    paths.append(try interpreter.attributePath(.string(name)))
+                }
             } else {
                 paths = [try interpreter.attributePath(arguments[2])]
             }
@@ -80,8 +83,11 @@ extension Filter {
                 try interpreter.refuseUndefined(value)
                 throw interpreter.fail("dictsort needs a mapping, not \(value.typeName)")
             }
-            let by = try arguments[1].map { value throws(JinjaError) in try interpreter.requireString(value, "by") } ?? "key"
-            guard by == "key" || by == "value" else { throw interpreter.fail("you can only sort by either 'key' or 'value'") }
+            let by =
+                try arguments[1].map { value throws(JinjaError) in try interpreter.requireString(value, "by") } ?? "key"
+            guard by == "key" || by == "value" else {
+                throw interpreter.fail("you can only sort by either 'key' or 'value'")
+            }
             var keys: [Value] = []
             for element in by == "key" ? dictionary.keys : dictionary.values {
                 keys.append(try interpreter.sortKey(element, [], isCaseSensitive: arguments[0]?.isTrue ?? false))
@@ -224,7 +230,7 @@ extension Interpreter {
     ) throws(JinjaError) -> Value {
         let key = try attribute(path, of: element, default: fallback)
         guard !isCaseSensitive, let text = key.asString else { return key }
-        try charge(bytes: text.utf8.count * 4)
+        try charge(text.utf8.count)
         return .string(text.pythonLowercased)
     }
 

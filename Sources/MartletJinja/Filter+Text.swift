@@ -1,24 +1,31 @@
 extension Filter {
     /// A filter of the value's text.
     private static func onText(
-        _ name: String, _ parameters: [String] = [], required: Int = 0, keepsMarkup: Bool = false,
+        _ name: String, _ parameters: [String] = [], required: Int = 0, readsScalars: Bool = false,
+        keepsMarkup: Bool = false,
         _ body: @escaping @Sendable (Interpreter, String, BoundArguments) throws(JinjaError) -> Value
     ) -> Filter {
         Filter(name, parameters, required: required, keepsMarkup: keepsMarkup) {
             (interpreter, value, arguments) throws(JinjaError) in
             let text = try interpreter.text(value)
-            try interpreter.charge(bytes: text.utf8.count * 4)
+            try interpreter.charge(readsScalars ? text.utf8.count : text.utf8.count * 4 / Limits.bytesPerStep)
             return try body(interpreter, text, arguments)
         }
     }
 
     static let text: [Filter] = [
-        onText("upper", keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonUppercased) },
-        onText("lower", keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonLowercased) },
-        onText("capitalize", keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in
+        onText("upper", readsScalars: true, keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in
+            try interpreter.string(text.pythonUppercased)
+        },
+        onText("lower", readsScalars: true, keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in
+            try interpreter.string(text.pythonLowercased)
+        },
+        onText("capitalize", readsScalars: true, keepsMarkup: true) { (interpreter, text, _) throws(JinjaError) in
             try interpreter.string(text.pythonCapitalized)
         },
-        onText("title") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(titlecased(text)) },
+        onText("title", readsScalars: true) { (interpreter, text, _) throws(JinjaError) in
+            try interpreter.string(titlecased(text))
+        },
         onText("trim", ["chars"], keepsMarkup: true) { (interpreter, text, arguments) throws(JinjaError) in
             try interpreter.string(text.stripped(try interpreter.optionalString(arguments[0], "strip arg")))
         },
@@ -34,7 +41,7 @@ extension Filter {
             let width = try interpreter.requireInteger(arguments[0] ?? .int(80), "width")
             return try interpreter.string(try interpreter.pad(text, to: width, with: " ", .center))
         },
-        onText("wordcount") { _, text, _ in
+        onText("wordcount", readsScalars: true) { _, text, _ in
             var count = 0
             var isInside = false
             for scalar in text.unicodeScalars {
@@ -44,11 +51,13 @@ extension Filter {
             }
             return .int(count)
         },
-        Filter("indent", ["width", "first", "blank"], keepsMarkup: true) { (interpreter, value, arguments) throws(JinjaError) in
+        Filter("indent", ["width", "first", "blank"], keepsMarkup: true) {
+            (interpreter, value, arguments) throws(JinjaError) in
             let text = try interpreter.requireString(value, "the text to indent")
             return try indent(interpreter, text, arguments)
         },
-        Filter("truncate", ["length", "killwords", "end", "leeway"], keepsMarkup: true) { (interpreter, value, arguments) throws(JinjaError) in
+        Filter("truncate", ["length", "killwords", "end", "leeway"], keepsMarkup: true) {
+            (interpreter, value, arguments) throws(JinjaError) in
             let text = try interpreter.requireString(value, "the text to truncate")
             return try truncate(interpreter, text, arguments)
         },
@@ -72,7 +81,7 @@ extension Filter {
         var word = String.UnicodeScalarView()
         func finishWord() {
             guard let first = word.first else { return }
-            result += first.properties.uppercaseMapping + String(String.UnicodeScalarView(word.dropFirst())).pythonLowercased
+            result += first.upper + String(String.UnicodeScalarView(word.dropFirst())).pythonLowercased
             word = String.UnicodeScalarView()
         }
         for scalar in text.unicodeScalars {
@@ -97,7 +106,7 @@ extension Filter {
             let width = max(0, try interpreter.requireInteger(arguments[0] ?? .int(4), "width"))
             try interpreter.checkStringBytes(width)
             try interpreter.charge(bytes: width)
-            indentation = String(repeating: " ", count: width)
+            indentation = " ".repeated(width)
         }
         let indentsFirst = arguments[1]?.isTrue ?? false
         let indentsBlank = arguments[2]?.isTrue ?? false

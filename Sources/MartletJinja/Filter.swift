@@ -38,14 +38,17 @@ struct Filter: Sendable {
     }
 
     func call(_ interpreter: Interpreter, _ value: Value, _ arguments: Arguments) throws(JinjaError) -> Value {
+        // Filters call filters: `x | map("map", "map", …)`.
+        try interpreter.enter()
+        defer { interpreter.leave() }
         let bound = try signature.bind(arguments, of: name, in: interpreter)
         guard case .markup(let text) = value, !seesMarkup else { return try body(interpreter, value, bound) }
         let result = try body(interpreter, .string(text), bound)
         return keepsMarkup ? try interpreter.markedUp(result) : result
     }
 
-    /// Jinja2's builtin filters, except `random`, `pprint`, `urlize`, `xmlattr` and `filesizeformat`, which have no place in a
-    /// prompt.
+    /// Jinja2's builtin filters, except `random`, `pprint`, `urlize`, `xmlattr`, `striptags`, `wordwrap` and
+    /// `filesizeformat`, which have no place in a prompt.
     static let named: [String: Filter] = {
         var filters: [String: Filter] = [:]
         for filter in general + numbers + text + html + sequences + selection { filters[filter.name] = filter }
@@ -83,7 +86,7 @@ struct Filter: Sendable {
             case .some(let width):
                 let width = max(0, try interpreter.requireInteger(width, "indent"))
                 try interpreter.checkStringBytes(width)
-                format.indentation = String(repeating: " ", count: width)
+                format.indentation = " ".repeated(width)
             }
             if format.indentation != nil { format.itemSeparator = "," }
             switch arguments[2] {

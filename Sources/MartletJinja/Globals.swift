@@ -26,7 +26,8 @@ enum Globals {
             count = (distance - 1) / step.magnitude + 1
         }
         guard count <= UInt(interpreter.limits.maxRangeLength) else {
-            throw interpreter.fail("a range has more than \(interpreter.limits.maxRangeLength) elements", .limitExceeded)
+            throw interpreter.fail(
+                "a range has more than \(interpreter.limits.maxRangeLength) elements", .limitExceeded)
         }
         return .object(RangeObject(start: start, stop: stop, step: step, count: Int(count)))
     }

@@ -53,7 +53,8 @@ extension Interpreter {
         }
         if let caller = definition.caller {
             let index = keyword.firstIndex { $0.name == "caller" }
-            inner.set(caller, index.map { keyword.remove(at: $0).value } ?? .undefined(.init(hint: "No caller defined")))
+            inner.set(
+                caller, index.map { keyword.remove(at: $0).value } ?? .undefined(.init(hint: "No caller defined")))
         }
         if let kwargs = definition.kwargs {
             inner.set(kwargs, try dictionary(keyword.map { (.string($0.name), $0.value) }))
@@ -83,7 +84,8 @@ struct BoundArguments {
 }
 
 extension Arguments {
-    /// Assigns arguments to parameters as a Python call does. An empty name stands for a parameter that is only positional.
+    /// Assigns arguments to parameters as a Python call does. An empty name stands for a parameter that is only
+    /// positional.
     func bound(
         to parameters: [String], required: Int, of function: String, in interpreter: Interpreter
     ) throws(JinjaError) -> BoundArguments {
@@ -114,7 +116,9 @@ enum Signature: Sendable {
     case parameters([String], required: Int)
     case anything
 
-    func bind(_ arguments: Arguments, of function: String, in interpreter: Interpreter) throws(JinjaError) -> BoundArguments {
+    func bind(_ arguments: Arguments, of function: String, in interpreter: Interpreter) throws(JinjaError)
+        -> BoundArguments
+    {
         switch self {
         case .parameters(let names, let required):
             try arguments.bound(to: names, required: required, of: function, in: interpreter)

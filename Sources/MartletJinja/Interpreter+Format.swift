@@ -1,6 +1,7 @@
 import Foundation
 
-/// A conversion of `%` formatting, or a format specification of `str.format`: `[[fill]align][sign][#][0][width][,][.precision][type]`.
+/// A conversion of `%` formatting, or a format specification of `str.format`:
+/// `[[fill]align][sign][#][0][width][,][.precision][type]`.
 struct FormatSpecification {
     var fill: Unicode.Scalar = " "
     /// "<", ">", "^" or "=" (padding behind the sign); nil for the default of the type.
@@ -72,7 +73,8 @@ extension Interpreter {
             }
             if reader.skip(".") {
                 specification.precision =
-                    reader.skip("*") ? max(0, try requireInteger(try nextArgument(), "the precision")) : reader.readInteger() ?? 0
+                    reader.skip("*")
+                    ? max(0, try requireInteger(try nextArgument(), "the precision")) : reader.readInteger() ?? 0
             }
             if let modifier = reader.current, "hlL".unicodeScalars.contains(modifier) { _ = reader.next() }
             guard let type = reader.next() else { throw fail("incomplete format") }
@@ -159,7 +161,7 @@ extension Interpreter {
         // In % formatting a precision is the least number of digits.
         if let precision = specification.precision, digits.utf8.count < precision {
             try checkStringBytes(precision)
-            digits = String(repeating: "0", count: precision - digits.utf8.count) + digits
+            digits = "0".repeated(precision - digits.utf8.count) + digits
         }
         if let separator = specification.groupSeparator { digits = grouped(digits, separator) }
         return try signed(digits, isNegative: value < 0, prefix: specification.isAlternate ? prefix : "", specification)
@@ -169,6 +171,8 @@ extension Interpreter {
         let precision = specification.precision ?? 6
         guard precision <= FormatSpecification.maxPrecision else { throw fail("the precision is too large") }
         var type = specification.type ?? "g"
+        guard "eEfFgGn%".unicodeScalars.contains(type) else { throw fail("unknown format code '\(type)' for a number") }
+        if type == "n" { type = "g" }
         var magnitude = value.magnitude
         if type == "%" {
             magnitude *= 100
@@ -215,7 +219,9 @@ extension Interpreter {
     }
 
     func padded(_ text: String, _ specification: FormatSpecification) throws(JinjaError) -> String {
-        guard specification.width <= FormatSpecification.maxWidth else { throw fail("the width of a format is too large") }
+        guard specification.width <= FormatSpecification.maxWidth else {
+            throw fail("the width of a format is too large")
+        }
         switch specification.alignment {
         case ">", "=": return try pad(text, to: specification.width, with: specification.fill, .right)
         case "^":
@@ -223,7 +229,7 @@ extension Interpreter {
             let missing = specification.width - text.unicodeScalars.count
             guard missing > 0 else { return text }
             let fill = String(specification.fill)
-            return String(repeating: fill, count: missing / 2) + text + String(repeating: fill, count: missing - missing / 2)
+            return fill.repeated(missing / 2) + text + fill.repeated(missing - missing / 2)
         default: return try pad(text, to: specification.width, with: specification.fill, .left)
         }
     }

@@ -62,7 +62,9 @@ extension Interpreter {
         return try format(value, parse(specification))
     }
 
-    private func lookUpField(_ path: String, _ arguments: Arguments, _ automaticIndex: inout Int) throws(JinjaError) -> Value {
+    private func lookUpField(_ path: String, _ arguments: Arguments, _ automaticIndex: inout Int) throws(JinjaError)
+        -> Value
+    {
         var reader = ScalarReader(path)
         var name = String.UnicodeScalarView()
         while let scalar = reader.current, scalar != ".", scalar != "[" {
@@ -138,7 +140,9 @@ extension Interpreter {
         case (.bool(let flag), _) where specification.type != "s": return try formatted(flag ? 1 : 0, specification)
         case (.float(let number), _) where specification.type != "s": return try formatted(number, specification)
         case (.string(let string), nil), (.string(let string), "s"):
-            guard specification.alignment != "=" else { throw fail("'=' alignment not allowed in string format specifier") }
+            guard specification.alignment != "=" else {
+                throw fail("'=' alignment not allowed in string format specifier")
+            }
             let cut = specification.precision.map { string.scalarSlice(Slice(start: 0, stop: $0)) } ?? string
             return try padded(cut, specification)
         default:

@@ -1,5 +1,5 @@
-// Python's `Markup` (https://markupsafe.palletsprojects.com): text that is safe to put into HTML. Whatever is combined with it
-// is escaped first, so `("a"|safe) + "<b>"` is "a&lt;b&gt;" although nothing else in a chat template escapes.
+// Python's `Markup` (https://markupsafe.palletsprojects.com): text that is safe to put into HTML. Whatever is combined
+// with it is escaped first, so `("a"|safe) + "<b>"` is "a&lt;b&gt;" although nothing else in a chat template escapes.
 
 extension Interpreter {
     /// The text for HTML; what is escaped already stays.
@@ -40,8 +40,12 @@ extension Interpreter {
             return try markedUp(
                 try calculate(.add, try escaped(left).plain, try escaped(right).plain))
         case .multiply:
-            if let count = right.asInteger, let repeated = try repeating(left.plain, count) { return try markedUp(repeated) }
-            if let count = left.asInteger, let repeated = try repeating(right.plain, count) { return try markedUp(repeated) }
+            if let count = right.asInteger, let repeated = try repeating(left.plain, count) {
+                return try markedUp(repeated)
+            }
+            if let count = left.asInteger, let repeated = try repeating(right.plain, count) {
+                return try markedUp(repeated)
+            }
             return nil
         case .modulo:
             guard case .markup(let format) = left else {
@@ -55,7 +59,9 @@ extension Interpreter {
                 operand = try tuple(elements)
             } else if case .dictionary(let dictionary) = right {
                 var entries: [(Value, Value)] = []
-                for (key, value) in zip(dictionary.keys, dictionary.values) { entries.append((key, try escapedOperand(value))) }
+                for (key, value) in zip(dictionary.keys, dictionary.values) {
+                    entries.append((key, try escapedOperand(value)))
+                }
                 operand = try self.dictionary(entries)
             }
             return try markedUp(try string(try percentFormat(format, operand)))

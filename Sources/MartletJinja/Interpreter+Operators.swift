@@ -93,7 +93,8 @@ extension Interpreter {
         }
     }
 
-    private func calculate(_ operation: ArithmeticOperator, _ left: Double, _ right: Double) throws(JinjaError) -> Value {
+    private func calculate(_ operation: ArithmeticOperator, _ left: Double, _ right: Double) throws(JinjaError) -> Value
+    {
         switch operation {
         case .add: return .float(left + right)
         case .subtract: return .float(left - right)
@@ -105,7 +106,9 @@ extension Interpreter {
             guard right != 0 else { throw fail("float floor division by zero") }
             var remainder = fmod(left, right)
             if remainder != 0, (remainder < 0) != (right < 0) { remainder += right }
-            if operation == .modulo { return .float(remainder == 0 ? Double(signOf: right, magnitudeOf: 0) : remainder) }
+            if operation == .modulo {
+                return .float(remainder == 0 ? Double(signOf: right, magnitudeOf: 0) : remainder)
+            }
             let quotient = (left - remainder) / right
             let floored = quotient.rounded(.down)
             return .float(quotient - floored > 0.5 ? floored + 1 : floored)
@@ -125,7 +128,7 @@ extension Interpreter {
             let (bytes, overflows) = text.utf8.count.multipliedReportingOverflow(by: count)
             try checkStringBytes(overflows ? .max : bytes)
             try charge(bytes: bytes)
-            return try string(String(repeating: text, count: count))
+            return try string(text.repeated(count))
         case .list(let list):
             return try self.list(try repeating(list.elements, count))
         case .tuple(let list):

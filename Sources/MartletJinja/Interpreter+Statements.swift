@@ -101,6 +101,13 @@ extension Interpreter {
         guard let (loop, parent) = context.recursion else {
             throw fail("the loop must have the 'recursive' marker to be called recursively")
         }
+        // Twice, because this takes more stack than other evaluations.
+        try enter()
+        try enter()
+        defer {
+            leave()
+            leave()
+        }
         let items = try elements(of: iterable)
         let text = try capture { () throws(JinjaError) in
             try run(loop, over: items, depth0: context.depth0 + 1, parent: parent)

@@ -18,14 +18,13 @@ extension Interpreter {
     }
 
     private func written(_ body: (inout TextWriter) throws(JinjaError) -> Void) throws(JinjaError) -> String {
-        var writer = makeWriter()
+        var writer = TextWriter(maxBytes: limits.maxStringBytes, maxSteps: limits.maxSteps - steps)
         do {
             try body(&writer)
         } catch {
             throw JinjaError(error.kind, error.message, line: line)
         }
-        // A value is dearer to print than to copy: every scalar is looked at.
-        try charge(bytes: writer.text.utf8.count * 8)
+        try charge(writer.steps)
         return writer.text
     }
 

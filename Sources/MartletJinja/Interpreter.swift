@@ -28,6 +28,7 @@ final class Interpreter {
         self.names = names
         topLevel = names.map { context[$0] ?? Globals.named[$0] }
         defer { releaseCycles() }
+        for case let value? in topLevel { try checkDepth(value.depth) }
         do {
             _ = try execute(body)
         } catch {
@@ -38,8 +39,8 @@ final class Interpreter {
         return output
     }
 
-    /// Namespaces and macros are reference-counted and can form cycles and long chains; emptied one by one, they neither
-    /// leak nor are they freed recursively.
+    /// Namespaces and macros are reference-counted and can form cycles and long chains; emptied one by one, they
+    /// neither leak nor are they freed recursively.
     private func releaseCycles() {
         for namespace in namespaces { namespace.attributes = ValueDictionary() }
         for macro in macros { macro.closure = nil }
@@ -134,11 +135,6 @@ final class Interpreter {
     }
 
     func leave() { depth -= 1 }
-
-    /// A writer for the text of one value, which may take no more than what is left of the budget.
-    func makeWriter() -> TextWriter {
-        TextWriter(maxBytes: min(limits.maxStringBytes, (limits.maxSteps - steps) * Limits.bytesPerStep / 8))
-    }
 
     // MARK: New values
 

@@ -83,20 +83,11 @@ struct JSONWriter {
     private func write(_ text: String, to writer: inout TextWriter) throws(JinjaError) {
         try writer.write("\"")
         // Runs that need no escape are copied whole: most text is one run.
-        let scalars = text.unicodeScalars
-        var runStart = scalars.startIndex
-        var index = scalars.startIndex
-        while index < scalars.endIndex {
-            let scalar = scalars[index]
-            let next = scalars.index(after: index)
-            if let escape = escape(for: scalar) {
-                try writer.write(String(scalars[runStart..<index]))
-                try writer.write(escape)
-                runStart = next
-            }
-            index = next
+        try writer.write(text) { byte in
+            byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || ensureASCII && byte >= 0x7F
+        } escape: { scalar in
+            escape(for: scalar)
         }
-        try writer.write(String(scalars[runStart...]))
         try writer.write("\"")
     }
 

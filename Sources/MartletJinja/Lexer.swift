@@ -1,6 +1,6 @@
 // Jinja2's lexical rules (https://jinja.palletsprojects.com/en/stable/templates/), with the settings that transformers
-// renders chat templates with: trim_blocks (the newline after a block tag goes), lstrip_blocks (the indentation before a
-// block tag goes), and no newline kept at the end of the template.
+// renders chat templates with: trim_blocks (the newline after a block tag goes), lstrip_blocks (the indentation before
+// a block tag goes), and no newline kept at the end of the template.
 
 /// Splits a template into tokens.
 struct Lexer {
@@ -20,7 +20,9 @@ struct Lexer {
             // "\r\n" and "\r" become "\n": the "\r" has already been written as one.
             if scalar == "\n", scalars.last == "\r" { scalars.removeLast() }
             scalars.append(scalar)
-            if scalar != "\r", scalars.count > 1, scalars[scalars.count - 2] == "\r" { scalars[scalars.count - 2] = "\n" }
+            if scalar != "\r", scalars.count > 1, scalars[scalars.count - 2] == "\r" {
+                scalars[scalars.count - 2] = "\n"
+            }
         }
         if scalars.last == "\r" { scalars[scalars.count - 1] = "\n" }
         if scalars.last == "\n" { scalars.removeLast() }
@@ -98,7 +100,9 @@ struct Lexer {
         } else if sign != "+", tag != .variable {
             var lineStart = start
             while lineStart > position, source[lineStart - 1] != "\n" { lineStart -= 1 }
-            if lineStart > position || startsLine, source[lineStart..<start].allSatisfy(\.isPythonSpace) { end = lineStart }
+            if lineStart > position || startsLine, source[lineStart..<start].allSatisfy(\.isPythonSpace) {
+                end = lineStart
+            }
         }
         emitData(source[position..<end])
         advance(to: start)
@@ -126,7 +130,8 @@ struct Lexer {
         var index = start
         while index + 1 < source.count {
             if matches("#", "}", at: index) {
-                let sign = index > start && (source[index - 1] == "-" || source[index - 1] == "+") ? source[index - 1] : nil
+                let sign =
+                    index > start && (source[index - 1] == "-" || source[index - 1] == "+") ? source[index - 1] : nil
                 return closeTag(at: index, sign: sign, trimsNewline: true)
             }
             index += 1
@@ -149,7 +154,8 @@ struct Lexer {
         }
         while let scalar = scalar(at: index), scalar.isPythonSpace { index += 1 }
         if matches("%", "}", at: index) { return index + 2 }
-        guard let sign = scalar(at: index), sign == "-" || sign == "+" && name == "endraw", matches("%", "}", at: index + 1)
+        guard let sign = scalar(at: index), sign == "-" || sign == "+" && name == "endraw",
+            matches("%", "}", at: index + 1)
         else { return nil }
         return index + 3
     }
@@ -167,7 +173,9 @@ struct Lexer {
             }
             index += 1
         }
-        guard position == source.count else { throw JinjaError(.syntax, "missing end of raw directive", line: beginLine) }
+        guard position == source.count else {
+            throw JinjaError(.syntax, "missing end of raw directive", line: beginLine)
+        }
     }
 
     // MARK: Inside of tags
@@ -248,7 +256,9 @@ extension Lexer {
         var text = ""
         var next = index
         while let scalar = scalar(at: next) {
-            if scalar == "_", !text.isEmpty || radix != 10, let following = self.scalar(at: next + 1), following.isDigit(radix) {
+            if scalar == "_", !text.isEmpty || radix != 10, let following = self.scalar(at: next + 1),
+                following.isDigit(radix)
+            {
                 next += 1
             } else if scalar.isDigit(radix) {
                 text.unicodeScalars.append(scalar)
@@ -282,7 +292,9 @@ extension Lexer {
         let integerEnd = index
         let integerText = text
         // After a dot a number is an attribute: `pair.0.1` is not `pair.(0.1)`.
-        guard position == 0 || source[position - 1] != "." else { return try emitInteger(integerText, radix: 10, end: integerEnd) }
+        guard position == 0 || source[position - 1] != "." else {
+            return try emitInteger(integerText, radix: 10, end: integerEnd)
+        }
         var isFloat = false
         if scalar(at: index) == "." {
             var next = index + 1
@@ -314,7 +326,9 @@ extension Lexer {
     private mutating func emitInteger(_ text: String, radix: Int, end: Int) throws(JinjaError) {
         var text = text
         var end = end
-        if radix == 10, text.utf8.count > 1, text.utf8.first == UInt8(ascii: "0"), text.utf8.contains(where: { $0 != UInt8(ascii: "0") }) {
+        if radix == 10, text.utf8.count > 1, text.utf8.first == UInt8(ascii: "0"),
+            text.utf8.contains(where: { $0 != UInt8(ascii: "0") })
+        {
             // Python's rule for integers ends after leading zeros: `01` is `0` followed by `1`.
             let zeros = text.prefix { $0 == "0" }
             end -= text.utf8.count - zeros.utf8.count

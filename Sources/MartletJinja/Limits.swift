@@ -1,13 +1,14 @@
-/// What one template may cost. Templates come from model repositories and their input from requests, so both are hostile.
+/// What one template may cost. Templates come from model repositories and their input from requests, so both are
+/// hostile.
 package struct Limits: Sendable {
     /// Work of one render. One step is one evaluated node, one element visited or copied, or `bytesPerStep` bytes of
     /// text produced or scanned, so the budget bounds time (about 100 ns a step) and allocation together.
     ///
     /// A conversation of 1,000 messages takes about 100,000 steps with the longest public templates.
     package var maxSteps = 3_000_000
-    /// Nested evaluations: expressions, blocks and macro calls. Sized so that the interpreter stays within the 512 KiB
-    /// stack of a secondary thread (README of the tests); about 60 nested macro calls.
-    package var maxEvaluationDepth = 400
+    /// Nested evaluations: expressions, blocks and macro calls. Sized so that an optimized build stays within half of a
+    /// 2 MiB stack, the smallest that threads usually have on Linux; about 50 nested macro calls.
+    package var maxEvaluationDepth = 300
     /// Nested brackets, operators and blocks in the source, because the parser descends recursively.
     package var maxParserDepth = 100
     /// Published templates are below 40 kB.

@@ -1,13 +1,13 @@
 extension Method {
     /// A method of strings; the body gets the text.
     private static func text(
-        _ name: String, _ parameters: [String] = [], required: Int = 0,
+        _ name: String, _ parameters: [String] = [], required: Int = 0, readsScalars: Bool = false,
         _ body: @escaping @Sendable (Interpreter, String, BoundArguments) throws(JinjaError) -> Value
     ) -> Method {
         Method(name, parameters, required: required) { (interpreter, value, arguments) throws(JinjaError) in
             guard case .string(let text) = value else { return .null }
-            // Every method reads the whole text; the constant factor covers those that look at each scalar.
-            try interpreter.charge(bytes: text.utf8.count * 4)
+            // Every method reads the whole text; Unicode's properties of a scalar take as long as evaluating a node.
+            try interpreter.charge(readsScalars ? text.utf8.count : text.utf8.count * 4 / Limits.bytesPerStep)
             return try body(interpreter, text, arguments)
         }
     }
@@ -15,30 +15,38 @@ extension Method {
     static let ofStrings = table(cases + classes + trimming + splitting + searching + padding)
 
     private static let cases: [Method] = [
-        text("upper") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonUppercased) },
-        text("lower") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonLowercased) },
-        text("casefold") { (interpreter, text, _) throws(JinjaError) in
+        text("upper", readsScalars: true) { (interpreter, text, _) throws(JinjaError) in
+            try interpreter.string(text.pythonUppercased)
+        },
+        text("lower", readsScalars: true) { (interpreter, text, _) throws(JinjaError) in
+            try interpreter.string(text.pythonLowercased)
+        },
+        text("casefold", readsScalars: true) { (interpreter, text, _) throws(JinjaError) in
             try interpreter.string(text.pythonLowercased.replacing("ß", with: "ss", limit: nil))
         },
-        text("title") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonTitlecased) },
-        text("capitalize") { (interpreter, text, _) throws(JinjaError) in
+        text("title", readsScalars: true) { (interpreter, text, _) throws(JinjaError) in
+            try interpreter.string(text.pythonTitlecased)
+        },
+        text("capitalize", readsScalars: true) { (interpreter, text, _) throws(JinjaError) in
             try interpreter.string(text.pythonCapitalized)
         },
-        text("swapcase") { (interpreter, text, _) throws(JinjaError) in try interpreter.string(text.pythonSwapcased) },
+        text("swapcase", readsScalars: true) { (interpreter, text, _) throws(JinjaError) in
+            try interpreter.string(text.pythonSwapcased)
+        },
     ]
 
     private static let classes: [Method] = [
-        text("isdigit") { _, text, _ in .bool(text.allScalars(\.isPythonDigit)) },
-        text("isdecimal") { _, text, _ in .bool(text.allScalars(\.isPythonDecimal)) },
-        text("isnumeric") { _, text, _ in .bool(text.allScalars(\.isPythonNumeric)) },
-        text("isalpha") { _, text, _ in .bool(text.allScalars(\.isLetter)) },
-        text("isalnum") { _, text, _ in .bool(text.allScalars(\.isPythonAlphanumeric)) },
-        text("isspace") { _, text, _ in .bool(text.allScalars(\.isPythonSpace)) },
+        text("isdigit", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isPythonDigit)) },
+        text("isdecimal", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isPythonDecimal)) },
+        text("isnumeric", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isPythonNumeric)) },
+        text("isalpha", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isLetter)) },
+        text("isalnum", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isPythonAlphanumeric)) },
+        text("isspace", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isPythonSpace)) },
         text("isascii") { _, text, _ in .bool(text.isASCII) },
-        text("isprintable") { _, text, _ in .bool(text.unicodeScalars.allSatisfy(\.isPrintable)) },
-        text("isupper") { _, text, _ in .bool(text.isPythonUppercase) },
-        text("islower") { _, text, _ in .bool(text.isPythonLowercase) },
-        text("istitle") { _, text, _ in .bool(text.isPythonTitlecase) },
+        text("isprintable", readsScalars: true) { _, text, _ in .bool(text.unicodeScalars.allSatisfy(\.isPrintable)) },
+        text("isupper", readsScalars: true) { _, text, _ in .bool(text.isPythonUppercase) },
+        text("islower", readsScalars: true) { _, text, _ in .bool(text.isPythonLowercase) },
+        text("istitle", readsScalars: true) { _, text, _ in .bool(text.isPythonTitlecase) },
     ]
 
     private static func strip(_ name: String, left: Bool, right: Bool) -> Method {
@@ -82,7 +90,9 @@ extension Method {
             let separator = try interpreter.requireString(arguments.value(0), "the separator")
             guard !separator.isEmpty else { throw interpreter.fail("empty separator") }
             let pieces = text.split(by: separator, limit: 1, fromEnd: fromEnd)
-            if pieces.count == 2 { return try interpreter.tuple([.string(pieces[0]), .string(separator), .string(pieces[1])]) }
+            if pieces.count == 2 {
+                return try interpreter.tuple([.string(pieces[0]), .string(separator), .string(pieces[1])])
+            }
             let whole = Value.string(text)
             return try interpreter.tuple(
                 fromEnd ? [.emptyString, .emptyString, whole] : [whole, .emptyString, .emptyString])
@@ -108,7 +118,8 @@ extension Method {
 
     // MARK: Search
 
-    /// The part of the text between optional bounds, and the index at which it begins; nil when it begins behind the end.
+    /// The part of the text between optional bounds, and the index at which it begins; nil when it begins behind the
+    /// end.
     private static func part(
         _ interpreter: Interpreter, _ text: String, _ start: Value?, _ end: Value?
     ) throws(JinjaError) -> (text: String, offset: Int)? {
@@ -124,7 +135,9 @@ extension Method {
         text(name, ["", "", ""], required: 1) { (interpreter, text, arguments) throws(JinjaError) in
             let pattern = try interpreter.requireString(arguments.value(0), "\(name)() argument")
             if let (part, offset) = try part(interpreter, text, arguments[1], arguments[2]) {
-                let pieces = pattern.isEmpty ? (fromEnd ? [part, ""] : ["", part]) : part.split(by: pattern, limit: 1, fromEnd: fromEnd)
+                let pieces =
+                    pattern.isEmpty
+                    ? (fromEnd ? [part, ""] : ["", part]) : part.split(by: pattern, limit: 1, fromEnd: fromEnd)
                 if pieces.count == 2 { return .int(offset + pieces[0].unicodeScalars.count) }
             }
             if isRequired { throw interpreter.fail("substring not found") }
@@ -214,7 +227,7 @@ extension Method {
                     let size = size ?? 8
                     let count = size > 0 ? size - column % size : 0
                     try interpreter.checkStringBytes(result.utf8.count.addingSaturated(count))
-                    result += String(repeating: " ", count: count)
+                    result += " ".repeated(count)
                     column += count
                 } else {
                     result.unicodeScalars.append(scalar)
@@ -254,7 +267,9 @@ extension Interpreter {
     func join(_ pieces: [String], separator: String) throws(JinjaError) -> Value {
         var count = 0
         for piece in pieces { count += piece.utf8.count }
-        if let (bytes, overflows) = pieces.isEmpty ? nil : separator.utf8.count.multipliedReportingOverflow(by: pieces.count - 1) {
+        if let (bytes, overflows) = pieces.isEmpty
+            ? nil : separator.utf8.count.multipliedReportingOverflow(by: pieces.count - 1)
+        {
             count = overflows ? .max : count.addingSaturated(bytes)
         }
         try checkStringBytes(count)
@@ -272,7 +287,8 @@ extension Interpreter {
         if bound > limits.maxStringBytes {
             let occurrences =
                 old.isEmpty ? places : ByteSearch(Array(old.utf8)).offsets(in: Array(text.utf8), limit: limit).count
-            let (exact, overflows) = max(0, new.utf8.count - old.utf8.count).multipliedReportingOverflow(by: occurrences)
+            let (exact, overflows) = max(0, new.utf8.count - old.utf8.count).multipliedReportingOverflow(
+                by: occurrences)
             try checkStringBytes(overflows ? .max : text.utf8.count.addingSaturated(exact))
         }
         return try string(text.replacing(old, with: new, limit: limit))
@@ -294,6 +310,6 @@ extension Interpreter {
             case .center: missing / 2 + (missing & width & 1)
             }
         let fill = String(fill)
-        return String(repeating: fill, count: left) + text + String(repeating: fill, count: missing - left)
+        return fill.repeated(left) + text + fill.repeated(missing - left)
     }
 }

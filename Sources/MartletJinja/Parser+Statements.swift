@@ -3,7 +3,8 @@ extension Parser {
         try parseBody(until: [])
     }
 
-    /// Text, print statements and blocks, up to a block whose name is in `endNames`; that name is then the current token.
+    /// Text, print statements and blocks, up to a block whose name is in `endNames`; that name is then the current
+    /// token.
     private mutating func parseBody(until endNames: [String]) throws(JinjaError) -> [Statement] {
         try enter()
         var statements: [Statement] = []
@@ -202,7 +203,9 @@ extension Parser {
         macroReferences.append([])
         let parameters = isSymbol(.leftParenthesis) ? try parseParameters() : []
         let line = self.line
-        guard case .postfix(let base, var links) = try parseExpression() else { throw failure("expected a call", line: line) }
+        guard case .postfix(let base, var links) = try parseExpression() else {
+            throw failure("expected a call", line: line)
+        }
         let arguments: ArgumentExpressions
         switch links.popLast() {
         case .call(let called): arguments = called
@@ -229,14 +232,17 @@ extension Parser {
             references.contains(name) && !parameters.contains { $0.name == name } ? symbol(name) : nil
         }
         return MacroDefinition(
-            name: name, symbol: name.map { symbol($0) }, parameters: parameters, body: body, varargs: special("varargs"),
+            name: name, symbol: name.map { symbol($0) }, parameters: parameters, body: body,
+            varargs: special("varargs"),
             kwargs: special("kwargs"), caller: special("caller"))
     }
 
     // MARK: Targets
 
     /// `a`, `a, (b, c)` or `namespace.attribute`.
-    private mutating func parseTarget(allowsNamespace: Bool = false, endsAt endName: String? = nil) throws(JinjaError) -> Target {
+    private mutating func parseTarget(allowsNamespace: Bool = false, endsAt endName: String? = nil) throws(JinjaError)
+        -> Target
+    {
         var targets: [Target] = []
         var isTuple = false
         while !isTupleEnd(endName) {

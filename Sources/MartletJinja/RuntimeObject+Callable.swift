@@ -9,7 +9,8 @@ struct Arguments {
 /// `{% macro %}`, and the body of `{% call %}` under the name `caller`.
 final class Macro: RuntimeObject, @unchecked Sendable {
     let definition: MacroDefinition
-    /// The scope it was defined in; nil at the top level. Emptied when the render ends, since it may hold the macro itself.
+    /// The scope it was defined in; nil at the top level. Emptied when the render ends, since it may hold the macro
+    /// itself.
     var closure: Scope?
 
     init(_ definition: MacroDefinition, closure: Scope?) {

@@ -88,8 +88,9 @@ final class RangeObject: RuntimeObject, @unchecked Sendable {
         hasher.combine(count)
     }
 
-    /// Valid for 0 ..< count, for which it cannot overflow.
-    func element(_ index: Int) -> Value { .int(start + index * step) }
+    /// Valid for 0 ..< count. The element fits an Int, but its distance from the start may not: hence the wrapping
+    /// operators.
+    func element(_ index: Int) -> Value { .int(start &+ index &* step) }
     var elements: [Value] { (0..<count).map(element) }
 }
 

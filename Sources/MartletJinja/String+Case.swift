@@ -2,27 +2,28 @@
 
 extension String {
     private func mapped(_ transform: (Unicode.Scalar) -> String) -> String {
-        var result = ""
+        var result: [UInt8] = []
         result.reserveCapacity(utf8.count)
-        for scalar in unicodeScalars { result += transform(scalar) }
-        return result
+        for scalar in unicodeScalars { result += transform(scalar).utf8 }
+        return String(decoding: result, as: UTF8.self)
     }
 
     var isASCII: Bool { utf8.allSatisfy { $0 < 0x80 } }
 
     var pythonUppercased: String {
-        isASCII ? uppercased() : mapped { $0.properties.uppercaseMapping }
+        isASCII ? uppercased() : mapped { $0.upper }
     }
 
     var pythonLowercased: String {
         guard !isASCII else { return lowercased() }
-        guard unicodeScalars.contains("Σ") else { return mapped { $0.properties.lowercaseMapping } }
+        guard unicodeScalars.contains("Σ") else { return mapped { $0.lower } }
         // A capital sigma at the end of a word becomes "ς" (Unicode's Final_Sigma).
         let scalars = Array(unicodeScalars)
         var result = ""
         for (index, scalar) in scalars.enumerated() {
             let isFinal =
-                scalar == "Σ" && scalars[..<index].last(where: { !$0.properties.isCaseIgnorable })?.properties.isCased == true
+                scalar == "Σ"
+                && scalars[..<index].last(where: { !$0.properties.isCaseIgnorable })?.properties.isCased == true
                 && scalars[(index + 1)...].first(where: { !$0.properties.isCaseIgnorable })?.properties.isCased != true
             result += isFinal ? "ς" : scalar.properties.lowercaseMapping
         }
@@ -39,8 +40,8 @@ extension String {
     var pythonTitlecased: String {
         var followsLetter = false
         return mapped { scalar in
-            defer { followsLetter = scalar.properties.isCased }
-            return followsLetter ? scalar.properties.lowercaseMapping : scalar.properties.titlecaseMapping
+            defer { followsLetter = scalar.isCased }
+            return followsLetter ? scalar.lower : scalar.title
         }
     }
 
@@ -92,6 +93,23 @@ extension String {
 }
 
 extension Unicode.Scalar {
+    private var isASCIIUppercase: Bool { (0x41...0x5A).contains(value) }
+    private var isASCIILowercase: Bool { (0x61...0x7A).contains(value) }
+    /// The other case of an ASCII letter.
+    private var switchedASCII: String { String(Unicode.Scalar(UInt8(truncatingIfNeeded: value) ^ 0x20)) }
+
+    // Unicode's tables are slow to consult, and most scalars are ASCII.
+    var isCased: Bool { isASCII ? isASCIIUppercase || isASCIILowercase : properties.isCased }
+    var upper: String {
+        guard isASCII else { return properties.uppercaseMapping }
+        return isASCIILowercase ? switchedASCII : String(self)
+    }
+    var lower: String {
+        guard isASCII else { return properties.lowercaseMapping }
+        return isASCIIUppercase ? switchedASCII : String(self)
+    }
+    var title: String { isASCII ? upper : properties.titlecaseMapping }
+
     var isLetter: Bool {
         switch properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true

@@ -1,5 +1,6 @@
 /// A parsed chat template, with the language and the settings that Hugging Face transformers renders with: Jinja2 in an
-/// immutable sandbox, trim_blocks, lstrip_blocks, loop controls, `raise_exception`, `strftime_now` and its own `tojson`.
+/// immutable sandbox, trim_blocks, lstrip_blocks, loop controls, `raise_exception`, `strftime_now` and its own
+/// `tojson`.
 ///
 ///     let template = try Template("{{ messages[0].role }}")
 ///     try template.render(["messages": try Value(json: #"[{"role": "user"}]"#)])

@@ -10,8 +10,8 @@ struct HashableValue: Hashable {
 }
 
 extension String {
-    /// Equality by scalars. Swift's `==` also holds for canonically equivalent strings ("é" and "e" + accent), which are
-    /// different texts to Python and to a tokenizer.
+    /// Equality by scalars. Swift's `==` also holds for canonically equivalent strings ("é" and "e" + accent), which
+    /// are different texts to Python and to a tokenizer.
     func scalarsEqual(_ other: String) -> Bool {
         // Swift's equality is the coarser one and has a fast path, so it decides nearly every comparison alone.
         guard self == other else { return false }

@@ -1,4 +1,5 @@
-// JSON as RFC 8259 and Python's `json.loads` read it: key order is kept, integers stay integers, NaN and Infinity are allowed.
+// JSON as RFC 8259 and Python's `json.loads` read it: key order is kept, integers stay integers, NaN and Infinity are
+// allowed.
 
 extension Value {
     /// Reads one JSON document.
@@ -43,8 +44,10 @@ private struct JSONReader {
     }
 
     private mutating func readValue(depth: Int) throws(JinjaError) -> Value {
-        guard depth <= Limits.maxValueDepth else { throw failure("nested too deeply") }
         skipSpace()
+        if let byte = current, byte == UInt8(ascii: "{") || byte == UInt8(ascii: "["), depth == Limits.maxValueDepth {
+            throw failure("nested too deeply")
+        }
         switch current {
         case UInt8(ascii: "{"): return try readDictionary(depth: depth)
         case UInt8(ascii: "["): return try readList(depth: depth)
@@ -185,7 +188,9 @@ private struct JSONReader {
         guard position + 4 <= bytes.count else { throw failure("a short \\u escape") }
         var value: UInt32 = 0
         for byte in bytes[position..<position + 4] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else { throw failure("a malformed \\u escape") }
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
+                throw failure("a malformed \\u escape")
+            }
             value = value << 4 | UInt32(digit)
         }
         position += 4

@@ -51,27 +51,24 @@ extension Value {
 extension String {
     /// Python's `repr` of a string: single quotes unless only those occur in it, and escapes for what does not print.
     func representQuoted(to writer: inout TextWriter) throws(JinjaError) {
-        let quote: Unicode.Scalar =
-            unicodeScalars.contains("'") && !unicodeScalars.contains("\"") ? "\"" : "'"
-        try writer.write(quote)
-        for scalar in unicodeScalars {
+        let quote: Unicode.Scalar = utf8.contains(UInt8(ascii: "'")) && !utf8.contains(UInt8(ascii: "\"")) ? "\"" : "'"
+        try writer.write(String(quote))
+        try writer.write(self) { byte in
+            byte < 0x20 || byte >= 0x7F || byte == UInt8(ascii: "\\") || UInt32(byte) == quote.value
+        } escape: { scalar in
             switch scalar {
-            case "\\": try writer.write("\\\\")
-            case quote:
-                try writer.write("\\")
-                try writer.write(quote)
-            case "\n": try writer.write("\\n")
-            case "\r": try writer.write("\\r")
-            case "\t": try writer.write("\\t")
-            case _ where scalar.isASCII ? (0x20..<0x7F).contains(scalar.value) : scalar.isPrintable:
-                try writer.write(scalar)
-            default:
-                let digits = String(scalar.value, radix: 16)
-                let (mark, width) = scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x10000 ? ("u", 4) : ("U", 8)
-                try writer.write("\\" + mark + String(repeating: "0", count: width - digits.utf8.count) + digits)
+            case "\\", quote: return "\\\(scalar)"
+            case "\n": return "\\n"
+            case "\r": return "\\r"
+            case "\t": return "\\t"
+            default: break
             }
+            guard !scalar.isPrintable else { return nil }
+            let digits = String(scalar.value, radix: 16)
+            let (mark, width) = scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x10000 ? ("u", 4) : ("U", 8)
+            return "\\" + mark + String(repeating: "0", count: width - digits.utf8.count) + digits
         }
-        try writer.write(quote)
+        try writer.write(String(quote))
     }
 }
 
@@ -87,7 +84,8 @@ extension Unicode.Scalar {
 }
 
 extension Double {
-    /// Python's `repr(float)`: the shortest digits that read back as the same number, with an exponent outside 1e-4 … 1e16.
+    /// Python's `repr(float)`: the shortest digits that read back as the same number, with an exponent outside 1e-4 …
+    /// 1e16.
     var pythonRepresentation: String {
         if isNaN { return "nan" }
         if isInfinite { return self < 0 ? "-inf" : "inf" }

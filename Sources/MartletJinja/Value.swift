@@ -9,8 +9,8 @@ package enum Value: Sendable {
     case float(Double)
     /// Text, a sequence of Unicode scalars as in Python, never of grapheme clusters.
     case string(String)
-    /// Text that came out of `safe` or `escape` (Python's `Markup`): what is added to it gets escaped for HTML. No prompt
-    /// needs that, but a few published templates use `safe` and were trained with what comes out.
+    /// Text that came out of `safe` or `escape` (Python's `Markup`): what is added to it gets escaped for HTML. No
+    /// prompt needs that, but a few published templates use `safe` and were trained with what comes out.
     case markup(String)
     case list(ValueList)
     case tuple(ValueList)
@@ -101,8 +101,8 @@ extension Value {
         }
     }
 
-    /// Steps that walking the whole value takes. `[x, x]` shares `x`, so a few assignments make a value that is small in
-    /// memory and takes for ever to compare; what walks a value pays for its weight first.
+    /// Steps that walking the whole value takes. `[x, x]` shares `x`, so a few assignments make a value that is small
+    /// in memory and takes for ever to compare; what walks a value pays for its weight first.
     var weight: Int {
         switch self {
         case .string(let text), .markup(let text): 1 + text.utf8.count / Limits.bytesPerStep
@@ -139,6 +139,6 @@ extension Value {
 extension Int {
     func addingSaturated(_ other: Int) -> Int {
         let (sum, overflow) = addingReportingOverflow(other)
-        return overflow ? .max : sum
+        return overflow ? (other < 0 ? .min : .max) : sum
     }
 }

@@ -25,7 +25,8 @@ package struct ValueList: Sendable {
 package struct ValueDictionary: Sendable {
     package private(set) var keys: [Value] = []
     package private(set) var values: [Value] = []
-    /// Where a key stands; only built for larger dictionaries, because comparing a few short keys is quicker than hashing.
+    /// Where a key stands; only built for larger dictionaries, because comparing a few short keys is quicker than
+    /// hashing.
     private var positions: [HashableValue: Int] = [:]
     private(set) var depth = 1
     /// See `Value.weight`; a replaced value keeps its share.

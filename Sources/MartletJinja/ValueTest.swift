@@ -75,7 +75,8 @@ struct ValueTest: Sendable {
         ValueTest("callable") { _, value, _ in
             switch value {
             // An undefined value has a method that raises when it is called.
-            case .undefined, .object(is Macro), .object(is GlobalFunction), .object(is BoundMethod), .object(is LoopContext),
+            case .undefined, .object(is Macro), .object(is GlobalFunction), .object(is BoundMethod),
+                .object(is LoopContext),
                 .object(is Joiner):
                 true
             default: false
@@ -100,12 +101,12 @@ struct ValueTest: Sendable {
         },
         ValueTest("upper") { (interpreter, value, _) throws(JinjaError) in
             let text = try interpreter.text(value)
-            try interpreter.charge(bytes: text.utf8.count * 4)
+            try interpreter.charge(text.utf8.count)
             return text.isPythonUppercase
         },
         ValueTest("lower") { (interpreter, value, _) throws(JinjaError) in
             let text = try interpreter.text(value)
-            try interpreter.charge(bytes: text.utf8.count * 4)
+            try interpreter.charge(text.utf8.count)
             return text.isPythonLowercase
         },
     ]

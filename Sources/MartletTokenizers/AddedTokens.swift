@@ -100,8 +100,8 @@ struct AddedTokens: Sendable {
             }
             if start > textStart { segments.append(.text(textStart..<start)) }
             segments.append(.token(token.id))
+            // The search goes on right after the token, even if whitespace behind it was taken: so does the reference.
             textStart = end
-            position = end
         }
         if textStart < text.count { segments.append(.text(textStart..<text.count)) }
         return segments
@@ -119,7 +119,9 @@ struct AddedTokens: Sendable {
     }
 
     private func touchesWord(_ text: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
-        if start > 0, let before = Self.scalar(before: start, in: text), Self.words.contains(before.value) { return true }
+        if start > 0, let before = Self.scalar(before: start, in: text), Self.words.contains(before.value) {
+            return true
+        }
         return end < text.count && Self.words.contains(UTF8Scalars.decode(text, at: end).value)
     }
 }

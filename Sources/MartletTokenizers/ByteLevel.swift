@@ -7,7 +7,8 @@ enum ByteLevel {
     static let characters: [Unicode.Scalar] = {
         var next: UInt32 = 0x100
         return (0..<256).map { byte in
-            let isPrintable = (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte)
+            let isPrintable =
+                (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte)
             if isPrintable { return Unicode.Scalar(UInt8(byte)) }
             defer { next += 1 }
             return Unicode.Scalar(next) ?? " "

@@ -18,7 +18,6 @@ extension Tokenizer {
     }
 
     private func encode(validated bytes: [UInt8], addSpecialTokens: Bool, parseSpecial: Bool) -> [TokenID] {
-        precondition(bytes.count <= Self.maximumTextLength, "text too long to tokenize")
         var encoder = SegmentEncoder(self, textLength: bytes.count)
         if addSpecialTokens { encoder.output += postProcessor.prefix }
         let segments = bytes.withUnsafeBufferPointer {
@@ -72,14 +71,30 @@ private struct SegmentEncoder {
 
     mutating func encode(_ segment: consuming PreTokenizedText) {
         preTokenizer?.words(of: &segment)
-        let words = segment.words
         segment.bytes.withUnsafeBufferPointer { bytes in
-            switch model {
-            case .bpe(let bpe):
-                for word in words { bpe.encode(UnsafeBufferPointer(rebasing: bytes[word]), &scratch, &output) }
-            case .unigram(let unigram):
-                for word in words { unigram.encode(UnsafeBufferPointer(rebasing: bytes[word]), &output) }
-            }
+            for word in segment.words { encode(word: UnsafeBufferPointer(rebasing: bytes[word])) }
+        }
+    }
+
+    /// Positions within a word are 32-bit numbers; a longer word is cut.
+    private static let maximumWordLength = 1 << 28
+
+    private mutating func encode(word: UnsafeBufferPointer<UInt8>) {
+        var rest = word[...]
+        while rest.count > Self.maximumWordLength {
+            var end = rest.startIndex + Self.maximumWordLength
+            while end > rest.startIndex, rest[end] & 0xC0 == 0x80 { end -= 1 }
+            encode(block: UnsafeBufferPointer(rebasing: rest[..<end]))
+            rest = rest[end...]
+        }
+        encode(block: UnsafeBufferPointer(rebasing: rest))
+    }
+
+    @inline(__always)
+    private mutating func encode(block: UnsafeBufferPointer<UInt8>) {
+        switch model {
+        case .bpe(let bpe): bpe.encode(block, &scratch, &output)
+        case .unigram(let unigram): unigram.encode(block, &output)
         }
     }
 }

@@ -47,7 +47,4 @@ package struct Tokenizer: Sendable {
     package func isSpecial(_ id: TokenID) -> Bool {
         addedTokens.isSpecial(id)
     }
-
-    /// The most text that `encode` takes: positions in it are 32-bit.
-    package static let maximumTextLength = 1 << 30
 }

@@ -42,7 +42,7 @@ import Testing
         kernels.silu(inputs, Int64(inputs.count), &out)
         for (x, y) in zip(inputs, out) {
             let exact = Double(x) / (1 + exponential(-Double(x)))
-            // The exponential is within 1.5 units in the last place (2^-23 at worst); the sum and the quotient round once
+            // The exponential is within a unit in the last place (2^-23 at worst); the sum and the quotient round once
             // each. From -88.72 on e^-x overflows and the result is 0, where the exact one is below 89 / 2^128; a little
             // above that results are subnormal.
             let tolerance = abs(exact) * 0x1p-21 + (x < -87 ? 89 * 0x1p-128 : 0)

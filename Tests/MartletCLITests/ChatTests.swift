@@ -1,5 +1,7 @@
+import ArgumentParser
 import Foundation
 import Martlet
+import MartletCheckpoints
 import Testing
 
 @testable import MartletCLI

@@ -1,6 +1,5 @@
-import Testing
-
 import MartletJinja
+import Testing
 
 /// Published chat templates, rendered by transformers (Fixtures/chat): the text must be equal byte for byte.
 @Suite struct ChatTemplateFixtureTests {

@@ -1,9 +1,8 @@
+import MartletJinja
 import Testing
 
-import MartletJinja
-
-/// Small templates rendered by Python's jinja2 (Fixtures/differential.json, whose `renderer` says how): every corner of the
-/// language on its own. The text must be equal byte for byte, and what raises there must throw here.
+/// Small templates rendered by Python's jinja2 (Fixtures/differential.json, whose `renderer` says how): every corner of
+/// the language on its own. The text must be equal byte for byte, and what raises there must throw here.
 @Suite struct DifferentialTests {
     struct Case: CustomTestStringConvertible, Sendable {
         let value: Value

@@ -1,7 +1,6 @@
 import Foundation
-import Testing
-
 import MartletJinja
+import Testing
 
 /// Reads the JSON files of the test bundle with the module's own reader, which keeps the order of keys.
 enum Fixture {

@@ -13,8 +13,8 @@ import Testing
         var isSolo = false
         /// Requests come after random numbers of steps.
         var arrivesAtRandom = false
-        /// Whether rows must have run out.
-        var mustPreempt = false
+        /// Whether rows must run out; nil where that is up to chance.
+        var preempts: Bool? = false
 
         var testDescription: String { name }
     }
@@ -31,11 +31,11 @@ import Testing
         .init(name: "budget 64", maxBatchedTokens: 64),
         .init(name: "chunks of 5", prefillChunk: 5),
         .init(name: "random arrivals", maxBatchedTokens: 64, arrivesAtRandom: true),
-        .init(name: "preemption", rowCount: 200, mustPreempt: true),
-        .init(name: "preemption, budget 7", rowCount: 160, maxBatchedTokens: 7, mustPreempt: true),
+        .init(name: "preemption", rowCount: 200, preempts: true),
+        .init(name: "preemption, budget 7", rowCount: 160, maxBatchedTokens: 7, preempts: true),
         .init(
             name: "preemption, random arrivals", rowCount: 170, maxBatchedTokens: 64, prefillChunk: 9,
-            arrivesAtRandom: true, mustPreempt: true),
+            arrivesAtRandom: true, preempts: nil),
     ]
 
     static let requests: [EngineRequest] = {
@@ -77,21 +77,21 @@ import Testing
         var answers: [Answer] = []
         if configuration.isSolo {
             for request in Self.requests { answers.append(try await Answer(engine.submit(request))) }
-        } else {
+        } else if configuration.arrivesAtRandom {
             var generator = TestGenerator(seed: 7)
             var tasks: [Task<Answer, any Error>] = []
             for request in Self.requests {
-                if configuration.arrivesAtRandom {
-                    let start = await engine.statistics.steps
-                    let wait = generator.below(20)
-                    while await engine.statistics.steps < start + wait, await engine.statistics.runningRequests > 0 {
-                        await Task.yield()
-                    }
+                let start = await engine.statistics.steps
+                let wait = generator.below(20)
+                while await engine.statistics.steps < start + wait, await engine.statistics.runningRequests > 0 {
+                    await Task.yield()
                 }
                 let stream = try await engine.submit(request)
                 tasks.append(Task { try await Answer(stream) })
             }
             for task in tasks { answers.append(try await task.value) }
+        } else {
+            for stream in try await engine.submitTogether(Self.requests) { answers.append(try await Answer(stream)) }
         }
         #expect(answers == Self.expected)
         #expect(model.faults == [])
@@ -99,7 +99,7 @@ import Testing
         #expect(statistics.usedCacheRows == 0)
         #expect(statistics.finishedRequests == Self.requests.count)
         #expect(statistics.generatedTokens == Self.expected.reduce(0) { $0 + $1.tokens.count })
-        #expect((statistics.preemptions > 0) == configuration.mustPreempt)
+        if let preempts = configuration.preempts { #expect((statistics.preemptions > 0) == preempts) }
         #expect(await engine.cacheViolations == [])
     }
 
@@ -108,5 +108,16 @@ import Testing
         #expect(Self.expected.contains { $0.reason == .stop } && Self.expected.contains { $0.reason == .length })
         #expect(Set(Self.expected.map(\.tokens)).count == Self.expected.count)
         #expect(Self.expected.contains { $0.tokens.count > 40 })
+    }
+}
+
+extension LLMEngine {
+    /// Queues requests with no step between them.
+    fileprivate func submitTogether(
+        _ requests: [EngineRequest]
+    ) throws(EngineError) -> [AsyncThrowingStream<RequestOutput, any Error>] {
+        var streams: [AsyncThrowingStream<RequestOutput, any Error>] = []
+        for request in requests { streams.append(try submit(request)) }
+        return streams
     }
 }

@@ -42,9 +42,8 @@ import Testing
         let steps = model.stepSizes.count
         #expect(model.stepSizes.last == 2)
         model.release()
-        for _ in 0..<20 { _ = try await second.next() }
+        while model.stepSizes.count < steps + 10 { try await Task.sleep(for: .microseconds(100)) }
         let later = model.stepSizes.dropFirst(steps)
-        #expect(later.count >= 10)
         #expect(later.allSatisfy { $0 == 1 })
 
         var last: RequestOutput?

@@ -73,7 +73,10 @@ public final class LLM: Sendable {
             Value.dictionary([("role", .string(message.role)), ("content", .string(message.content))])
         }
         do {
-            let tokens = try chatTemplate.tokens(["messages": .list(list), "add_generation_prompt": .bool(true)])
+            // Templates ask for `tools is none`: what a conversation has none of is there, and null, as in transformers.
+            let tokens = try chatTemplate.tokens([
+                "messages": .list(list), "tools": .null, "documents": .null, "add_generation_prompt": .bool(true),
+            ])
             return .tokens(tokens.map(Int.init))
         } catch {
             throw EngineError(.invalidChatTemplate, "the chat template refuses the conversation: \(error)")

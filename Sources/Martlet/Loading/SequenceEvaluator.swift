@@ -48,7 +48,9 @@ package final class SequenceEvaluator {
     ///   - logits: of how many last tokens of each the logits are computed.
     /// - Returns: logits row-major, in the order of the queries, valid until the next call.
     @discardableResult
-    package func step(_ queries: [(sequence: Int, tokens: ArraySlice<Int32>)], logits: Int) -> UnsafeBufferPointer<Float> {
+    package func step(_ queries: [(sequence: Int, tokens: ArraySlice<Int32>)], logits: Int) -> UnsafeBufferPointer<
+        Float
+    > {
         input.removeAll()
         for (sequence, tokens) in queries {
             precondition(lengths[sequence] + tokens.count <= rowsPerSequence, "the sequence is full")

@@ -80,7 +80,8 @@ extension PreTokenizer {
                 json["individual_digits"].bool ?? false ? .isolated : .contiguous, inverted: false)
         case "Punctuation":
             // ASCII's symbols count as punctuation here.
-            let set = UnicodeProperties.punctuation.union(ScalarSet([0x21...0x2F, 0x3A...0x40, 0x5B...0x60, 0x7B...0x7E]))
+            let set = UnicodeProperties.punctuation.union(
+                ScalarSet([0x21...0x2F, 0x3A...0x40, 0x5B...0x60, 0x7B...0x7E]))
             let behavior = json["behavior"].text.map { $0 } ?? "Isolated"
             self = .split(try RegexProgram(.set(set), pattern: "Punctuation"), try Behavior(behavior), inverted: false)
         case "WhitespaceSplit":
@@ -195,7 +196,9 @@ extension Decoder {
             case "ByteFallback": steps.append(.byteFallback)
             case "Fuse": isFused = true
             case "Replace":
-                guard let old = stage["pattern"]["String"].bytes else { throw .unsupported("a Replace decoder of a pattern") }
+                guard let old = stage["pattern"]["String"].bytes else {
+                    throw .unsupported("a Replace decoder of a pattern")
+                }
                 steps.append(.replace(old, with: Array(try stage.requiredText("content").utf8)))
             case "Metaspace":
                 let replacement = stage["replacement"].bytes ?? Array("▁".utf8)

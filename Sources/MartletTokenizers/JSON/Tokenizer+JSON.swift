@@ -28,7 +28,8 @@ extension Tokenizer {
     private static func addedTokens(_ json: JSONValue) throws(TokenizerError) -> [AddedTokens.Token] {
         var result: [AddedTokens.Token] = []
         for entry in json.array ?? [] {
-            guard let id = entry["id"].integer, let id = TokenID(exactly: id), let content = entry["content"].bytes else {
+            guard let id = entry["id"].integer, let id = TokenID(exactly: id), let content = entry["content"].bytes
+            else {
                 throw .malformed("an added token without id or content")
             }
             let isSpecial = entry["special"].bool ?? false
@@ -73,11 +74,14 @@ extension Tokenizer {
         var spelled = spelled
         spelled.buildIndex()
         var merges = PairTable(minimumCapacity: file.merges.count / 2)
+        var joined: [UInt8] = []
         for index in 0..<(file.merges.count / 2) {
             let left = file.merges[2 * index]
             let right = file.merges[2 * index + 1]
-            guard let leftID = spelled.find(left), let rightID = spelled.find(right),
-                let result = spelled.find(Array(left + right))
+            joined.removeAll(keepingCapacity: true)
+            joined += left
+            joined += right
+            guard let leftID = spelled.find(left), let rightID = spelled.find(right), let result = spelled.find(joined)
             else {
                 let text = "\(String(decoding: left, as: UTF8.self)) \(String(decoding: right, as: UTF8.self))"
                 throw .malformed("merge \(index) (\(text)) names a token that the vocabulary lacks")

@@ -95,7 +95,9 @@ struct TokenizerFile {
     }
 
     /// The vocabulary by id, with the added tokens; ids that nothing uses are empty strings.
-    func tokensByID(_ added: [AddedTokens.Token]) throws(TokenizerError) -> (model: ByteStringTable, all: ByteStringTable) {
+    func tokensByID(_ added: [AddedTokens.Token]) throws(TokenizerError) -> (
+        model: ByteStringTable, all: ByteStringTable
+    ) {
         var size = 0
         for id in ids + added.map(\.id) {
             guard id >= 0, Int(id) < Tokenizer.maximumVocabularySize else { throw .malformed("token id \(id)") }

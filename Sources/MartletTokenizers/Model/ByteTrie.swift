@@ -70,7 +70,9 @@ struct ByteTrie: Sendable {
 
     /// Calls `body` with the length and value of each stored string that the text has at `position`, shortest first.
     @inline(__always)
-    func forEachPrefix(of text: UnsafeBufferPointer<UInt8>, at position: Int, _ body: (_ length: Int, _ value: Int32) -> Void) {
+    func forEachPrefix(
+        of text: UnsafeBufferPointer<UInt8>, at position: Int, _ body: (_ length: Int, _ value: Int32) -> Void
+    ) {
         var node: Int32 = 0
         var index = position
         while index < text.count {

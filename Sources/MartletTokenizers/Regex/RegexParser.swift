@@ -72,7 +72,8 @@ struct RegexParser {
                 greed = .possessive
             }
             if maximum == nil, node.canBeEmpty { throw error("a repetition of something that may be empty") }
-            if greed == .possessive, case .set = node {} else if greed == .possessive {
+            if greed == .possessive, case .set = node {
+            } else if greed == .possessive {
                 throw error("a possessive group")
             }
             node = .repetition(node, minimum: minimum, maximum: maximum, greed: greed)
@@ -95,7 +96,8 @@ struct RegexParser {
             return nil
         }
         let minimum = low ?? 0
-        guard minimum <= Self.maximumRepetitions, (high ?? 0) <= Self.maximumRepetitions, high.map({ $0 >= minimum }) ?? true
+        guard minimum <= Self.maximumRepetitions, (high ?? 0) <= Self.maximumRepetitions,
+            high.map({ $0 >= minimum }) ?? true
         else { throw error("a repetition count out of range") }
         return (minimum, high, true)
     }
@@ -175,7 +177,8 @@ struct RegexParser {
 
     // MARK: Sets
 
-    private mutating func escape() throws(TokenizerError) -> ScalarSet {
+    private mutating func escape(inBrackets: Bool = false) throws(TokenizerError) -> ScalarSet {
+        var word: ScalarSet { inBrackets ? UnicodeProperties.wordInBrackets : UnicodeProperties.word }
         index += 1
         guard let scalar = next else { throw error("a trailing backslash") }
         index += 1
@@ -184,8 +187,8 @@ struct RegexParser {
         case "S": return UnicodeProperties.whitespace.inverted
         case "d": return UnicodeProperties.decimalDigits
         case "D": return UnicodeProperties.decimalDigits.inverted
-        case "w": return UnicodeProperties.word
-        case "W": return UnicodeProperties.word.inverted
+        case "w": return word
+        case "W": return word.inverted
         case "p", "P": return try property(negated: scalar == "P")
         default:
             index -= 1
@@ -211,7 +214,9 @@ struct RegexParser {
         }
     }
 
-    private mutating func hexadecimal(_ digits: ClosedRange<Int>, closing: String) throws(TokenizerError) -> Unicode.Scalar {
+    private mutating func hexadecimal(_ digits: ClosedRange<Int>, closing: String) throws(TokenizerError)
+        -> Unicode.Scalar
+    {
         var value: UInt32 = 0
         var count = 0
         while count < digits.upperBound, let digit = next?.properties.isASCIIHexDigit == true ? next : nil {
@@ -276,7 +281,7 @@ struct RegexParser {
         let low: Unicode.Scalar
         if scalar == "\\" {
             if let following = pattern[index...].dropFirst().first, "sSdDwWpP".unicodeScalars.contains(following) {
-                return try escape()
+                return try escape(inBrackets: true)
             }
             index += 1
             low = try escapedScalar()

@@ -80,12 +80,18 @@ enum UnicodeProperties {
     static let whitespace = set([.spaceSeparator, .lineSeparator, .paragraphSeparator])
         .union(ScalarSet([0x09...0x0D, 0x85...0x85]))
 
-    /// `\w` as Oniguruma defines it, which `Split` patterns are written for.
-    static let word = letters.union(marks).union(decimalDigits).union(set([.connectorPunctuation]))
-
     /// `\w` as UTS #18 (and Rust's regex crate) defines it, which `Whitespace` and `single_word` use.
-    static let unicodeWord: ScalarSet = {
-        var alphabetic: [ClosedRange<UInt32>] = letterBlocks
+    static let unicodeWord = wordInBrackets.union(ScalarSet([0x200C...0x200D]))
+
+    /// `\w` inside brackets as Oniguruma defines it, which `Split` patterns are written for: without the joiners.
+    static let wordInBrackets = alphabetic.union(marks).union(decimalDigits).union(set([.connectorPunctuation]))
+
+    /// `\w` and `\b` outside of brackets: Oniguruma then takes Latin-1 from another table, where superscripts and fractions
+    /// belong to words.
+    static let word = wordInBrackets.union(ScalarSet([0xB2...0xB3, 0xB9...0xB9, 0xBC...0xBE]))
+
+    private static let alphabetic: ScalarSet = {
+        var ranges: [ClosedRange<UInt32>] = letterBlocks
         for block in assigned {
             var value = block.lowerBound
             while value < block.upperBound {
@@ -93,11 +99,11 @@ enum UnicodeProperties {
                     value = letters.upperBound + 1
                     continue
                 }
-                if let scalar = Unicode.Scalar(value), scalar.properties.isAlphabetic { alphabetic.append(value...value) }
+                if let scalar = Unicode.Scalar(value), scalar.properties.isAlphabetic { ranges.append(value...value) }
                 value += 1
             }
         }
-        return ScalarSet(alphabetic).union(word).union(ScalarSet([0x200C...0x200D]))
+        return ScalarSet(ranges)
     }()
 
     /// Script=Han, from the Unicode Character Database (Scripts.txt).

@@ -82,7 +82,9 @@ indirect enum PreTokenizer: Sendable {
 
     // MARK: Split
 
-    private static func split(_ text: inout PreTokenizedText, _ pattern: RegexProgram, _ behavior: Behavior, inverted: Bool) {
+    private static func split(
+        _ text: inout PreTokenizedText, _ pattern: RegexProgram, _ behavior: Behavior, inverted: Bool
+    ) {
         var words: [Range<Int>] = []
         words.reserveCapacity(text.words.count + text.bytes.count / 5)
         text.bytes.withUnsafeBufferPointer { bytes in

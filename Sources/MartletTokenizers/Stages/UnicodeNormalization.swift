@@ -46,7 +46,9 @@ enum UnicodeNormalization: Sendable {
                 scalars.append(contentsOf: known)
             } else {
                 let text = String(scalar)
-                let parts = isCompatible ? text.decomposedStringWithCompatibilityMapping : text.decomposedStringWithCanonicalMapping
+                let parts =
+                    isCompatible
+                    ? text.decomposedStringWithCompatibilityMapping : text.decomposedStringWithCanonicalMapping
                 let elements = parts.unicodeScalars.map {
                     Element(scalar: $0, combiningClass: $0.properties.canonicalCombiningClass.rawValue)
                 }
@@ -79,7 +81,8 @@ enum UnicodeNormalization: Sendable {
             var starter: Int?
             for element in scalars {
                 // A mark reaches its starter unless one of the same or a higher class, or another starter, is between.
-                if let starter, starter == result.count - 1 || result[result.count - 1].combiningClass < element.combiningClass,
+                if let starter,
+                    starter == result.count - 1 || result[result.count - 1].combiningClass < element.combiningClass,
                     let composed = composition(result[starter].scalar, element.scalar)
                 {
                     result[starter].scalar = composed
@@ -93,6 +96,10 @@ enum UnicodeNormalization: Sendable {
 
         private mutating func composition(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
             if second.isASCII { return nil }
+            // Foundation makes U+FFFD of some pairs of jamo that do not compose.
+            if Hangul.jamo.contains(second.value) {
+                return Hangul.composition(first.value, second.value).flatMap { Unicode.Scalar($0) }
+            }
             let key = UInt64(first.value) << 32 | UInt64(second.value)
             if let known = compositions[key] { return known }
             var pair = String(first)
@@ -102,5 +109,29 @@ enum UnicodeNormalization: Sendable {
             compositions[key] = .some(result)
             return result
         }
+    }
+}
+
+/// Hangul syllables are composed by arithmetic (The Unicode Standard, 3.12).
+private enum Hangul {
+    static let jamo: ClosedRange<UInt32> = 0x1100...0x11FF
+    private static let leading: UInt32 = 0x1100
+    private static let vowel: UInt32 = 0x1161
+    /// One before the first trailing consonant.
+    private static let trailing: UInt32 = 0x11A7
+    private static let syllable: UInt32 = 0xAC00
+    private static let vowelCount: UInt32 = 21
+    private static let trailingCount: UInt32 = 28
+
+    static func composition(_ first: UInt32, _ second: UInt32) -> UInt32? {
+        if (leading..<(leading + 19)).contains(first), (vowel..<(vowel + vowelCount)).contains(second) {
+            return syllable + ((first - leading) * vowelCount + (second - vowel)) * trailingCount
+        }
+        if (syllable...0xD7A3).contains(first), (first - syllable) % trailingCount == 0,
+            ((trailing + 1)..<(trailing + trailingCount)).contains(second)
+        {
+            return first + (second - trailing)
+        }
+        return nil
     }
 }
