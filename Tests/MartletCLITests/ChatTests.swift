@@ -164,7 +164,9 @@ import Testing
         let command = try #require(try MartletCommand.command(for: arguments) as? RunCommand)
         #expect(command.model == "m" && command.prompt == "hi")
         #expect(command.sampling.topK == 5 && command.sampling.stop == ["a", "b"] && command.sampling.temperature == 0)
-        #expect(command.sampling.topP == nil, "left to the model's makers")
+        let parameters = try command.sampling.parameters(.init(temperature: 0.25, topK: 9, topP: 0.5))
+        #expect(parameters.temperature == 0 && parameters.topK == 5)
+        #expect(parameters.topP == 0.5, "left to the model's makers")
     }
 
     @Test func benchmarkStatistics() {
