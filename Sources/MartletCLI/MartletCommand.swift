@@ -15,7 +15,7 @@ struct MartletCommand: AsyncParsableCommand {
 
     static func main() async {
         do {
-            var command = try await asyncParseAsRoot()
+            var command = try command(for: Array(CommandLine.arguments.dropFirst()))
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {
@@ -25,6 +25,9 @@ struct MartletCommand: AsyncParsableCommand {
             report(error)
         }
     }
+
+    /// The command that the arguments ask for.
+    static func command(for arguments: [String]) throws -> any ParsableCommand { try parseAsRoot(arguments) }
 
     /// The one place where errors become text: a line on stderr and an exit status. Help and versions go to stdout.
     private static func report(_ error: any Error) -> Never {

@@ -152,25 +152,21 @@ import Testing
     }
 
     @Test func benchmarkOptions() throws {
-        let command = try #require(
-            try MartletCommand.parseAsRoot(
-                [
-                    "bench", "m", "-p", "128,256", "-n", "0", "--depth", "0,64", "-r", "3", "-o", "csv", "--compute",
-                    "f32",
-                ])
-                as? BenchCommand)
+        let options = "bench m -p 128,256 -n 0 --depth 0,64 -r 3 -o csv --compute f32".split(separator: " ")
+        let command = try #require(try MartletCommand.command(for: options.map(String.init)) as? BenchCommand)
         #expect(command.prompt.values == [128, 256])
         #expect(command.format == .csv && command.repetitions == 3 && command.arithmetic.compute == .f32)
-        #expect(throws: (any Error).self) { try MartletCommand.parseAsRoot(["bench", "-p", "0", "-n", "0"]) }
+        #expect(throws: (any Error).self) { try MartletCommand.command(for: ["bench", "-p", "0", "-n", "0"]) }
     }
 
-    @Test func samplingDefaultsComeFromTheModel() throws {
-        let command = try #require(
-            try MartletCommand.parseAsRoot(["run", "m", "hi", "--top-k", "5", "--stop", "a", "--stop", "b"])
-                as? RunCommand)
+    @Test func samplingOptions() throws {
+        let arguments = ["run", "m", "hi", "--top-k", "5", "--stop", "a", "--stop", "b", "--temperature", "0"]
+        let command = try #require(try MartletCommand.command(for: arguments) as? RunCommand)
         #expect(command.model == "m" && command.prompt == "hi")
-        let parameters = try command.sampling.parameters(.init(temperature: 0.25, topK: 9))
-        #expect(parameters.temperature == 0.25 && parameters.topK == 5 && parameters.stop == ["a", "b"])
+        #expect(command.sampling.topK == 5 && command.sampling.stop == ["a", "b"] && command.sampling.temperature == 0)
+        let parameters = try command.sampling.parameters(.init(temperature: 0.25, topK: 9, topP: 0.5))
+        #expect(parameters.temperature == 0 && parameters.topK == 5)
+        #expect(parameters.topP == 0.5, "left to the model's makers")
     }
 
     @Test func benchmarkStatistics() {

@@ -181,6 +181,7 @@ struct CommandLineModelTests {
         for arguments in [
             ["run", Self.model], ["run", Self.model, "Hi", "--top-p", "7"],
             ["run", Self.model, "Hi", "--raw", "--system", "x"],
+            ["run", Self.model, "Hi", "--context", "99999999"],
             ["run", Self.model, "A long prompt of more than four tokens", "--context", "4"],
         ] {
             let result = try CommandLineProgram.run(arguments)

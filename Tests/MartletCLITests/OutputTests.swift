@@ -37,7 +37,8 @@ import Testing
 
     @Test func quantities() {
         #expect(Quantities.bytes(0) == "0 B")
-        #expect(Quantities.bytes(1023) == "1.0 KiB")
+        #expect(Quantities.bytes(1023) == "1023 B")
+        #expect(Quantities.bytes((1 << 20) - 1) == "1.0 MiB")
         #expect(Quantities.bytes(1 << 20) == "1.0 MiB")
         #expect(Quantities.bytes(98_304_000) == "93.8 MiB")
         #expect(Quantities.count(134_515_008) == "134.5 M")

@@ -50,7 +50,7 @@ import Testing
         var statistics = PerplexityStatistics()
         for window in [[1.0, 2, 6], [3]] {
             statistics.beginWindow()
-            window.forEach { statistics.add($0) }
+            for value in window { statistics.add(value) }
         }
         #expect(statistics.count == 4)
         #expect(abs(statistics.mean - 3) < 1e-12)

@@ -62,8 +62,9 @@ enum ChatCommand: Equatable {
 
     static let helpText = """
         /system TEXT                  sets the system prompt ("" removes it); alone, shows it
-        /set parameter NAME VALUE     \(ChatParameter.names.prefix(4).joined(separator: ", ")),
-                                      \(ChatParameter.names.dropFirst(4).joined(separator: ", "))
+        /set parameter NAME VALUE     \(ChatParameter.names.prefix(5).joined(separator: ", ")),
+                                      \(ChatParameter.names[5..<8].joined(separator: ", ")),
+                                      \(ChatParameter.names[8...].joined(separator: ", "))
         /set verbose, /set quiet      timings after each answer, or none
         /show [info|parameters|system|template]
         /clear                        forgets the conversation

@@ -46,6 +46,9 @@ struct RunCommand: AsyncParsableCommand {
             guard !raw else { throw CommandFailure("--raw needs a prompt") }
         }
         let model = try await load(request.path)
+        if let context, context > model.contextLength {
+            throw CommandFailure("--context \(context) is more than the \(model.contextLength) tokens that fit")
+        }
         let parameters = try sampling.parameters(model.configuration.generationDefaults)
         if let question {
             try await answer(question, model, parameters)
