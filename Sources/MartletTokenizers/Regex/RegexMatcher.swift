@@ -13,6 +13,8 @@ struct RegexMatcher: ~Copyable {
         case exhausted(memo: Int, position: Int)
         /// A greedy run that started at `low` (its minimum met) and now continues at `position`.
         case run(instruction: Int, memo: Int, isBounded: Bool, low: Int, position: Int)
+        /// A run that keeps all it took, from `low` to `end`: no choice, but if what follows fails, that is remembered.
+        case possessiveRun(memo: Int, low: Int, end: Int)
     }
 
     private let program: RegexProgram
@@ -166,7 +168,7 @@ struct RegexMatcher: ~Copyable {
                 let length = consume(set, at: position)
                 position += length
                 next = length > 0 ? instruction + 1 : -1
-            case .possessiveRun(let set, let minimum, let maximum):
+            case .simpleRun(let set, let minimum, let maximum):
                 var count = 0
                 while count < maximum {
                     let length = consume(set, at: position)
@@ -175,12 +177,10 @@ struct RegexMatcher: ~Copyable {
                     count += 1
                 }
                 next = count >= minimum ? instruction + 1 : -1
-            case .run(let set, let minimum, let maximum, let memo):
-                switch greedyRun(instruction, set, minimum, maximum, memo, at: position) {
+            case .run(let set, let minimum, let maximum, let isPossessive, let memo):
+                switch greedyRun(instruction, set, minimum, maximum, isPossessive, memo, at: position) {
                 case .failed: next = -1
-                case .succeeded:
-                    if isLooking { return succeed(base, at: position, isLooking: true) }
-                    next = -1
+                case .succeeded: return succeed(base, at: position, isLooking: isLooking)
                 case .continues(let reached):
                     position = reached
                     next = instruction + 1
@@ -188,9 +188,8 @@ struct RegexMatcher: ~Copyable {
             case .split(let first, let second, let memo):
                 switch recall(memo, position) {
                 case .failed: next = -1
-                case .succeeded:
-                    // Only states of lookahead bodies are ever remembered as succeeding.
-                    return succeed(base, at: position, isLooking: isLooking)
+                // Only states of lookahead bodies are ever remembered as succeeding.
+                case .succeeded: return succeed(base, at: position, isLooking: isLooking)
                 case .unknown:
                     choices.append(.exhausted(memo: memo, position: position))
                     choices.append(.alternative(instruction: second, position: position))
@@ -234,7 +233,7 @@ struct RegexMatcher: ~Copyable {
     }
 
     private mutating func greedyRun(
-        _ instruction: Int, _ set: Int, _ minimum: Int, _ maximum: Int, _ memo: Int, at start: Int
+        _ instruction: Int, _ set: Int, _ minimum: Int, _ maximum: Int, _ isPossessive: Bool, _ memo: Int, at start: Int
     ) -> RunResult {
         var position = start
         for _ in 0..<minimum {
@@ -257,10 +256,18 @@ struct RegexMatcher: ~Copyable {
             if length == 0 { break }
             if !isBounded {
                 switch recall(memo, position + length) {
-                case .failed: return keep(instruction, memo, isBounded, start, low, position)
+                case .failed:
+                    // A possessive run would go on to where it failed before.
+                    if isPossessive {
+                        mark(.failed, memo, low, position)
+                        return .failed
+                    }
+                    choices.append(
+                        .run(instruction: instruction, memo: memo, isBounded: false, low: low, position: position))
+                    return .continues(position)
                 case .succeeded:
                     // Remembered before success is reported, so that no later run walks here again.
-                    markSucceeded(memo, low, position)
+                    mark(.succeeded, memo, low, position)
                     return .succeeded
                 case .unknown: break
                 }
@@ -268,15 +275,14 @@ struct RegexMatcher: ~Copyable {
             position += length
             count += 1
         }
-        return keep(instruction, memo, isBounded, start, low, position)
-    }
-
-    private mutating func keep(
-        _ instruction: Int, _ memo: Int, _ isBounded: Bool, _ start: Int, _ low: Int, _ position: Int
-    ) -> RunResult {
+        // A bounded run that is possessive is a `simpleRun`.
         if isBounded { choices.append(.exhausted(memo: memo, position: start)) }
-        choices.append(
-            .run(instruction: instruction, memo: memo, isBounded: isBounded, low: low, position: position))
+        if isPossessive {
+            choices.append(.possessiveRun(memo: memo, low: low, end: position))
+        } else {
+            choices.append(
+                .run(instruction: instruction, memo: memo, isBounded: isBounded, low: low, position: position))
+        }
         return .continues(position)
     }
 
@@ -292,6 +298,9 @@ struct RegexMatcher: ~Copyable {
             case .exhausted(let memo, let at):
                 choices.removeLast()
                 remember(.failed, memo, at)
+            case .possessiveRun(let memo, let low, let end):
+                choices.removeLast()
+                mark(.failed, memo, low, end)
             case .run(let run, let memo, let isBounded, let low, let at):
                 if !isBounded { remember(.failed, memo, at) }
                 guard at > low else {
@@ -314,8 +323,9 @@ struct RegexMatcher: ~Copyable {
                 switch choices[index] {
                 case .alternative: break
                 case .exhausted(let memo, let at): remember(.succeeded, memo, at)
+                case .possessiveRun(let memo, let low, let end): mark(.succeeded, memo, low, end)
                 case .run(_, let memo, let isBounded, let low, let at):
-                    if !isBounded { markSucceeded(memo, low, at) }
+                    if !isBounded { mark(.succeeded, memo, low, at) }
                 }
             }
         }
@@ -323,7 +333,7 @@ struct RegexMatcher: ~Copyable {
         return position
     }
 
-    private mutating func markSucceeded(_ memo: Int, _ low: Int, _ high: Int) {
-        for position in low...high { remember(.succeeded, memo, position) }
+    private mutating func mark(_ outcome: Outcome, _ memo: Int, _ low: Int, _ high: Int) {
+        for position in low...high { remember(outcome, memo, position) }
     }
 }

@@ -4,10 +4,11 @@ struct RegexProgram: Sendable {
     enum Instruction: Sendable {
         /// Consumes one scalar of a set.
         case set(Int)
-        /// Consumes `minimum` to `maximum` scalars of a set, as many as possible, and gives them back one by one.
-        case run(set: Int, minimum: Int, maximum: Int, memo: Int)
-        /// Like `run`, but gives nothing back.
-        case possessiveRun(set: Int, minimum: Int, maximum: Int)
+        /// Consumes `minimum` to `maximum` scalars of a set, as many as possible, and gives them back one by one unless
+        /// it is possessive.
+        case run(set: Int, minimum: Int, maximum: Int, isPossessive: Bool, memo: Int)
+        /// A possessive run that has nothing to remember: it is short, or nothing after it can fail.
+        case simpleRun(set: Int, minimum: Int, maximum: Int)
         /// Tries `first`, then `second`.
         case split(first: Int, second: Int, memo: Int)
         case jump(Int)
@@ -52,6 +53,8 @@ struct RegexProgram: Sendable {
     }
 
     private var knownSets: [ScalarSet] = []
+    /// Whether a lookahead's body is being compiled.
+    private var isLooking = false
 
     init(_ pattern: String) throws(TokenizerError) {
         try self.init(try RegexParser.parse(pattern), pattern: pattern)
@@ -119,6 +122,9 @@ struct RegexProgram: Sendable {
         case .lookahead(.set(let set), let negated): try emit(.peek(set: index(of: set), negated: negated))
         case .lookahead(let node, let negated):
             let look = instructions.count
+            let outer = isLooking
+            isLooking = true
+            defer { isLooking = outer }
             try emit(.jump(0))
             try compile(node, follow: .accepts)
             try emit(.accept)
@@ -157,17 +163,23 @@ struct RegexProgram: Sendable {
         _ set: ScalarSet, _ minimum: Int, _ maximum: Int?, isPossessive: Bool, follow: Follow
     ) throws(TokenizerError) {
         // Giving scalars back cannot help if the rest never fails, or if it cannot start with a scalar of the run.
-        let keepsAll =
-            switch follow {
-            case .accepts: true
-            case .needs(let first): first.isDisjoint(with: set)
-            case .unknown: false
-            }
-        let maximum = maximum ?? .max
-        if isPossessive || keepsAll {
-            try emit(.possessiveRun(set: index(of: set), minimum: minimum, maximum: maximum))
+        var keepsAll = isPossessive
+        var isLast = false
+        switch follow {
+        case .accepts: (keepsAll, isLast) = (true, true)
+        case .needs(let first): keepsAll = keepsAll || first.isDisjoint(with: set)
+        case .unknown: break
+        }
+        let set = index(of: set)
+        if isLast, isLooking {
+            // Where only success counts, the end of a body need not go further than it must.
+            try emit(.simpleRun(set: set, minimum: minimum, maximum: minimum))
+        } else if keepsAll, isLast || maximum != nil {
+            try emit(.simpleRun(set: set, minimum: minimum, maximum: maximum ?? .max))
         } else {
-            try emit(.run(set: index(of: set), minimum: minimum, maximum: maximum, memo: try memo()))
+            try emit(
+                .run(
+                    set: set, minimum: minimum, maximum: maximum ?? .max, isPossessive: keepsAll, memo: try memo()))
         }
     }
 
