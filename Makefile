@@ -7,7 +7,7 @@ PROMPT ?= Why is the sky blue?
 # Imports only point down (docs/ARCHITECTURE.md); the build enforces it.
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
-.PHONY: run test build model format lint clean
+.PHONY: run test build model format clean
 
 run: model build
 	.build/release/martlet run $(MODEL) "$(PROMPT)"
@@ -25,9 +25,6 @@ $(MODEL):
 
 format:
 	swift format -i -r Package.swift Sources Tests
-
-lint:
-	swift format lint --strict -r Package.swift Sources Tests
 
 clean:
 	swift package clean

@@ -7,16 +7,6 @@
 #include "internal.h"
 #include "tables.h"
 
-// A family that isn't linked leaves its entries NULL.
-__attribute__((weak)) void ck_fill_attention_portable(ck_kernels *table);
-__attribute__((weak)) void ck_fill_elementwise_portable(ck_kernels *table);
-#if defined(__x86_64__)
-__attribute__((weak)) void ck_fill_attention_avx2(ck_kernels *table);
-__attribute__((weak)) void ck_fill_elementwise_avx2(ck_kernels *table);
-__attribute__((weak)) void ck_fill_attention_avx512(ck_kernels *table);
-__attribute__((weak)) void ck_fill_elementwise_avx512(ck_kernels *table);
-#endif
-
 // Best first; `count` of them are usable.
 static ck_kernels tables[3];
 static int count;
@@ -25,8 +15,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void fill_portable(ck_kernels *table) {
     table->name = "portable";
     ck_fill_linear_portable(table);
-    if (ck_fill_attention_portable) ck_fill_attention_portable(table);
-    if (ck_fill_elementwise_portable) ck_fill_elementwise_portable(table);
+    ck_fill_attention_portable(table);
+    ck_fill_elementwise_portable(table);
 }
 
 #if defined(__x86_64__)
@@ -44,16 +34,16 @@ static int has_avx512(void) {
 static void fill_avx2(ck_kernels *table) {
     table->name = "avx2";
     ck_fill_linear_avx2(table);
-    if (ck_fill_attention_avx2) ck_fill_attention_avx2(table);
-    if (ck_fill_elementwise_avx2) ck_fill_elementwise_avx2(table);
+    ck_fill_attention_avx2(table);
+    ck_fill_elementwise_avx2(table);
 }
 
 static void fill_avx512(ck_kernels *table) {
     table->name = "avx512";
     ck_fill_linear_avx512(table);
     if (__builtin_cpu_supports("avx512bf16")) ck_fill_linear_avx512bf16(table);
-    if (ck_fill_attention_avx512) ck_fill_attention_avx512(table);
-    if (ck_fill_elementwise_avx512) ck_fill_elementwise_avx512(table);
+    ck_fill_attention_avx512(table);
+    ck_fill_elementwise_avx512(table);
 }
 #endif
 

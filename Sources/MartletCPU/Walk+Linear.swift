@@ -7,9 +7,7 @@ extension Walk {
     func linear(_ matrix: MatrixView, _ x: Rows, _ residual: Rows?, _ out: Rows) {
         let rowCount = count(out)
         guard rowCount > 0 else { return }
-        // Small grains balance uneven cores; a grain of fewer panels than this is dominated by the cursor.
-        let grain = max(1, min(64, matrix.panelCount / (8 &* workerCount)))
-        forEachItem(of: matrix.panelCount, grain: grain) { range in
+        forEachItem(of: matrix.panelCount, grain: panelGrain(matrix.panelCount, rowCount)) { range in
             var first = 0
             for segment in matrix.segments {
                 let begin = max(range.lowerBound, first)
@@ -20,6 +18,16 @@ extension Walk {
                 first &+= segment.panelCount
             }
         }
+    }
+
+    /// Items that a worker takes at once.
+    ///
+    /// With many rows the processor is the limit, and small grains balance uneven cores. With few rows memory is: then
+    /// each worker reads one long run of panels, because every jump costs the hardware prefetchers a new start.
+    @inline(__always)
+    private func panelGrain(_ items: Int, _ rowCount: Int) -> Int {
+        let grains = rowCount > 8 ? 8 : 1
+        return max(1, (items &+ grains &* workerCount &- 1) / (grains &* workerCount))
     }
 
     private func linear(
@@ -59,7 +67,8 @@ extension Walk {
         let gateUp = scratch[worker].gateUp
         let product = scratch[worker].row
         let gateUpStride = 2 &* unitColumns
-        forEachItem(of: (out.width &+ unitColumns &- 1) / unitColumns) { range in
+        let unitCount = (out.width &+ unitColumns &- 1) / unitColumns
+        forEachItem(of: unitCount, grain: rowCount > 8 ? 1 : panelGrain(unitCount, rowCount)) { range in
             for unit in range {
                 let columns = unit &* unitColumns..<min((unit &+ 1) &* unitColumns, out.width)
                 let firstPanel = unit &* unitPanels
