@@ -40,6 +40,12 @@ import Testing
         #expect(UnicodeNormalization.nfc.normalize(Array("e\u{301}\u{323}".utf8)) == Array("\u{1EB9}\u{301}".utf8))
         #expect(UnicodeNormalization.nfd.normalize(Array("\u{AC01}".utf8)) == Array("\u{1100}\u{1161}\u{11A8}".utf8))
         #expect(UnicodeNormalization.nfc.normalize(Array("\u{1100}\u{1161}\u{11A8}".utf8)) == Array("\u{AC01}".utf8))
+        // Pairs that Foundation composes wrongly, or not.
+        #expect(UnicodeNormalization.nfc.normalize(Array("\u{1015B}\u{307}".utf8)) == Array("\u{1015B}\u{307}".utf8))
+        #expect(UnicodeNormalization.nfc.normalize(Array("e\u{301}\u{CCB}".utf8)) == Array("\u{E9}\u{CCB}".utf8))
+        #expect(
+            UnicodeNormalization.nfc.normalize(Array("\u{1D15E}\u{958}".utf8))
+                == Array("\u{1D157}\u{1D165}\u{915}\u{93C}".utf8))
         // A blocked mark: two of the same class.
         #expect(UnicodeNormalization.nfc.normalize(Array("a\u{300}\u{301}".utf8)) == Array("\u{E0}\u{301}".utf8))
     }

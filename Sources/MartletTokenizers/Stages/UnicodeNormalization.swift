@@ -2,8 +2,8 @@ internal import Foundation
 
 /// Unicode normalization forms (UAX #15), linear in the text up to the sorting of marks.
 ///
-/// Foundation's own conversion takes quadratic time on long runs of combining marks, which a user may send; so it is only
-/// asked about one or two scalars at a time, and the algorithm is here.
+/// Foundation's own conversion takes quadratic time on long runs of combining marks, which a user may send, and composes
+/// some pairs wrongly (U+1015B U+0307 becomes U+1E65); so it is only asked about single scalars, and the algorithm is here.
 enum UnicodeNormalization: Sendable {
     case nfc, nfd, nfkc, nfkd
 
@@ -33,7 +33,6 @@ enum UnicodeNormalization: Sendable {
         let isCompatible: Bool
         var scalars: [Element] = []
         private var decompositions: [Unicode.Scalar: [Element]] = [:]
-        private var compositions: [UInt64: Unicode.Scalar?] = [:]
 
         init(isCompatible: Bool) {
             self.isCompatible = isCompatible
@@ -94,22 +93,47 @@ enum UnicodeNormalization: Sendable {
             scalars = result
         }
 
-        private mutating func composition(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
+        private func composition(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
             if second.isASCII { return nil }
-            // Foundation makes U+FFFD of some pairs of jamo that do not compose.
             if Hangul.jamo.contains(second.value) {
                 return Hangul.composition(first.value, second.value).flatMap { Unicode.Scalar($0) }
             }
-            let key = UInt64(first.value) << 32 | UInt64(second.value)
-            if let known = compositions[key] { return known }
-            var pair = String(first)
-            pair.unicodeScalars.append(second)
-            let composed = pair.precomposedStringWithCanonicalMapping.unicodeScalars
-            let result = composed.count == 1 ? composed.first : nil
-            compositions[key] = .some(result)
-            return result
+            return Composites.byPair[Composites.key(first, second)]
         }
     }
+}
+
+/// Scalars that stand for a pair of scalars and may be composed, Hangul aside.
+private enum Composites {
+    /// The blocks that hold them.
+    private static let blocks: [ClosedRange<UInt32>] = [
+        0xC0...0x30FF, 0x105C0...0x105FF, 0x11000...0x119FF, 0x16100...0x1612F, 0x16D40...0x16D6F,
+    ]
+
+    static func key(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> UInt64 {
+        UInt64(first.value) << 32 | UInt64(second.value)
+    }
+
+    static let byPair: [UInt64: Unicode.Scalar] = {
+        var byDecomposition: [[Unicode.Scalar]: Unicode.Scalar] = [:]
+        for scalar in blocks.joined().lazy.compactMap(Unicode.Scalar.init) {
+            let text = String(scalar)
+            let parts = Array(text.decomposedStringWithCanonicalMapping.unicodeScalars)
+            // What normalization does not leave as it is, is excluded from composition.
+            guard parts.count > 1, Array(text.precomposedStringWithCanonicalMapping.unicodeScalars) == [scalar] else {
+                continue
+            }
+            byDecomposition[parts] = scalar
+        }
+        // A composite of three parts is composed of the composite of the first two, and the third.
+        var result: [UInt64: Unicode.Scalar] = [:]
+        for (parts, scalar) in byDecomposition {
+            guard let last = parts.last else { continue }
+            let rest = Array(parts.dropLast())
+            if let first = rest.count == 1 ? rest[0] : byDecomposition[rest] { result[key(first, last)] = scalar }
+        }
+        return result
+    }()
 }
 
 /// Hangul syllables are composed by arithmetic (The Unicode Standard, 3.12).
