@@ -41,29 +41,13 @@ struct ShowCommand: ParsableCommand {
         options.kvCacheMemory = .max
         let model = try ModelLoading.load(path, options)
         let description = try ModelDescription(checkpoint, model, path: path, context: context)
-        let report = plan ? try planReport(path: path, model, options, context: context) : nil
+        let report =
+            plan
+            ? PlanReport(context: context, layerCount: configuration.layerCount, plan: model.outline.plan) : nil
         if output.json {
             try JSONOutput.print(Document(model: description, plan: report))
         } else {
             try StandardStream.output.write(description.text + (report?.text ?? ""))
-        }
-    }
-
-    private func planReport(
-        path: String, _ model: LoadedModel, _ options: LoadOptions, context: Int
-    ) throws -> PlanReport {
-        let bar = ProgressBar("fusions")
-        defer { bar.finish() }
-        var done = 0.0
-        return try PlanReport(context: context, layerCount: model.configuration.layerCount) { fusions in
-            defer {
-                done += 1
-                bar.update(done / Double(Fusion.all.count + 2))
-            }
-            if fusions.count == Fusion.all.count { return model.compiled.plan }
-            var options = options
-            options.fusions = fusions
-            return try LoadedModel(path: path, options: options).compiled.plan
         }
     }
 

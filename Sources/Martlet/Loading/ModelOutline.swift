@@ -1,0 +1,63 @@
+import Foundation
+import MartletCPU
+package import MartletCheckpoints
+package import MartletGraph
+import MartletModels
+
+/// A checkpoint's model as it will run on this machine: traced and sized, but without its weights.
+package struct ModelOutline {
+    package let configuration: ModelConfiguration
+    /// Longest context of a request.
+    package let contextLength: Int
+    package let threads: Int
+    package let compute: LoadOptions.Compute
+    package var instructionSet: String { backend.instructionSet }
+    private let graph: Graph
+    private let backend: CPUBackend
+    private let compileOptions: CompileOptions
+
+    /// - Throws: `CheckpointError` for a model that Martlet does not know, `CPUBackendError` for an instruction set that
+    ///   this CPU lacks.
+    package init(_ checkpoint: Checkpoint, options: LoadOptions) throws {
+        configuration = checkpoint.configuration
+        threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
+        compute = options.compute.resolved(for: configuration)
+        let memory = MemoryBudget(configuration, options, kvType: compute.kvType)
+        contextLength = memory.contextLength
+        backend = try CPUBackend(
+            threads: threads, policy: compute.layoutPolicy,
+            instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"])
+        graph = try ModelRegistry.graph(of: checkpoint, contextLength: contextLength)
+        compileOptions = CompileOptions(
+            limits: StepLimits(
+                tokens: options.maxBatchedTokens, sampled: options.maxSampledRows ?? options.maxRequests,
+                requests: options.maxRequests),
+            kvRows: memory.kvRows, kvType: compute.kvType, fusions: options.fusions)
+    }
+
+    /// The plan with some of the fusions.
+    package func plan(fusions: [Fusion]) -> Plan {
+        var options = compileOptions
+        options.fusions = fusions
+        return Plan(graph, options: options, activationFormat: backend.activationFormat)
+    }
+
+    /// Repacks the weights and allocates everything that a step needs.
+    func compile(progress: (Double) -> Void) throws -> any CompiledModel {
+        try backend.compile(graph, options: compileOptions, progress: progress)
+    }
+}
+
+extension LoadOptions.Compute {
+    /// What `auto` stands for. Narrow models lose the most from 8-bit activations (SmolLM2-135M keeps 96 % of its greedy
+    /// choices, docs/ARCHITECTURE.md) and are the cheapest to run accurately.
+    fileprivate func resolved(for configuration: ModelConfiguration) -> Self {
+        self == .auto ? (configuration.hiddenSize < 2048 ? .int16 : .int8) : self
+    }
+
+    fileprivate var layoutPolicy: LayoutPolicy {
+        LayoutPolicy(exactFloat32: self == .f32, preciseActivations: self == .int16)
+    }
+
+    fileprivate var kvType: KVType { self == .f32 ? .f32 : .f16 }
+}
