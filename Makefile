@@ -1,11 +1,12 @@
 # Two commands do everything on a bare Debian machine with the Swift toolchain:
 #   make run     fetch the default model, build, and stream an answer
-#   make test    fetch the default model, build, and run all tests
+#   make test    fetch the default model, build, run the README's commands and all tests
 
 MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
 PROMPT ?= Why is the sky blue?
 # Imports only point down (docs/ARCHITECTURE.md); the build enforces it.
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
+TEST_FLAGS := -Xswiftc -enable-testing
 
 .PHONY: run test build model format clean
 
@@ -17,7 +18,9 @@ build:
 
 # Numbers are crunched in tests, so they run optimized: in debug builds the C kernels are 60 times slower.
 test: model
-	swift test -c release $(SWIFT_FLAGS) -Xswiftc -enable-testing
+	swift build -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --build-tests
+	scripts/check-readme.sh
+	swift test -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --skip-build
 
 model: $(MODEL)
 $(MODEL):

@@ -48,6 +48,7 @@ import Testing
         #expect(ck_panel_bytes(CK_F16, 33) == 33 * 16 * 2)
         #expect(ck_panel_bytes(CK_F32, 33) == 33 * 16 * 4)
         #expect(ck_activation_bytes(CK_ACT_Q8, 64, 9) == 9 * 2 * 48)
+        #expect(ck_activation_bytes(CK_ACT_Q16, 64, 9) == 9 * 2 * 80)
         #expect(ck_activation_bytes(CK_ACT_BF16, 64, 9) == 9 * 64 * 2)
         #expect(ck_activation_bytes(CK_ACT_F32, 64, 9) == 9 * 64 * 4)
     }
@@ -84,7 +85,7 @@ import Testing
     @Test func tablesBelongToTheirNames() throws {
         for name in linearInstructionSets {
             #expect(String(cString: try linearKernels(name).name) == name)
-            for layout in Layout.all { #expect(linearKernel(of: try linearKernels(name), layout.id) != nil) }
+            for layout in Layout.all { #expect(linearKernel(of: try linearKernels(name), layout) != nil) }
         }
         #expect(ck_select(nil) == ck_select(linearInstructionSets[0]))
         #expect(ck_select("mmx") == nil)

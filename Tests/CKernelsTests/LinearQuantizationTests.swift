@@ -45,6 +45,42 @@ import Testing
         }
     }
 
+    /// 15-bit codes in two parts, of which the low one stays small.
+    @Test(arguments: linearInstructionSets) func q16MatchesReference(_ name: String) throws {
+        let kernels = try linearKernels(name)
+        let layout = Layout.precise[0]
+        for columns in [1, 17, 32, 100] {
+            let padded = (columns + 63) / 64 * 64
+            for tokens in 1...8 {
+                let rows = randomActivations(tokens: tokens, columns: columns, seed: UInt64(columns))
+                let tile = packActivations(rows, tokens: tokens, columns: columns, for: layout, with: kernels)
+                for token in 0..<tokens {
+                    let row = rows[token * columns..<(token + 1) * columns]
+                    for group in 0..<padded / 32 {
+                        let first = min(row.startIndex + group * 32, row.endIndex)
+                        let expected = QuantizedGroup(row[first..<min(first + 32, row.endIndex)], largestCode: 16319)
+                        let codes = expected.codes + [Int](repeating: 0, count: 32 - expected.codes.count)
+                        let block = tile.base + group * tokens * 80
+                        let high = (0..<32).map { Int((block + token * 32 + $0).load(as: Int8.self)) }
+                        let low = (0..<32).map { Int((block + (tokens + token) * 32 + $0).load(as: Int8.self)) }
+                        let joined: [Int] = zip(high, low).map { 128 * $0.0 + $0.1 }
+                        #expect(joined == codes)
+                        #expect(low.allSatisfy { (-64...63).contains($0) })
+                        let sums = block + tokens * 64
+                        #expect((sums + 4 * token).load(as: Float.self) == expected.scale)
+                        let zeros = [1, 2].map { (sums + 4 * ($0 * tokens + token)).load(as: Int32.self) }
+                        let lowSum = codes[..<16].reduce(0, +)
+                        let sum = codes.reduce(0, +)
+                        #expect(zeros == [Int32(-8 * lowSum), Int32(-8 * (sum - lowSum))])
+                        #expect(
+                            (sums + 4 * (3 * tokens + token)).load(as: Float.self)
+                                == expected.scale * Float(sum))
+                    }
+                }
+            }
+        }
+    }
+
     /// Ties go to the even code; the largest magnitude becomes 127 or -127 even where 127 / largest rounds up.
     @Test(arguments: linearInstructionSets) func q8RoundsTiesToEven(_ name: String) throws {
         var row: [Float] = [127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -126.5]

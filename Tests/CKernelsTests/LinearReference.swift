@@ -5,11 +5,11 @@ struct QuantizedGroup {
     let codes: [Int]
     let scale: Float
 
-    init(_ values: ArraySlice<Float>) {
+    init(_ values: ArraySlice<Float>, largestCode: Float = 127) {
         let largest = values.map(\.magnitude).max() ?? 0
-        let factor = largest > 0 ? 127 / largest : 0
+        let factor = largest > 0 ? largestCode / largest : 0
         codes = values.map { Int(($0 * factor).rounded(.toNearestOrEven)) }
-        scale = largest / 127
+        scale = largest / largestCode
     }
 }
 
@@ -48,7 +48,8 @@ struct ReferenceProduct {
 
     private static func quantizedTerms(_ weights: Weights, _ activations: ArraySlice<Float>) -> [[Double]] {
         let groups = stride(from: activations.startIndex, to: activations.endIndex, by: 32).map {
-            QuantizedGroup(activations[$0..<min($0 + 32, activations.endIndex)])
+            QuantizedGroup(
+                activations[$0..<min($0 + 32, activations.endIndex)], largestCode: weights.layout.largestCode)
         }
         let layout = weights.layout
         return (0..<weights.rows).map { r in

@@ -14,6 +14,8 @@ struct Layout: CustomTestStringConvertible, Sendable {
     var hasOffsets = false
     /// The code that stands for zero in the symmetric layouts.
     var zeroCode = 0
+    /// Whether the kernel reads 15-bit activations.
+    var isPrecise = false
 
     static let q4s = Layout(id: CK_Q4S, testDescription: "q4s", groupSize: 32, maxCode: 15, zeroCode: 8)
     static let q4a = Layout(id: CK_Q4A, testDescription: "q4a", groupSize: 32, maxCode: 15, hasOffsets: true)
@@ -25,8 +27,18 @@ struct Layout: CustomTestStringConvertible, Sendable {
     static let f32 = Layout(id: CK_F32, testDescription: "f32")
 
     static let quantized = [q4s, q4a, q8s, q8s16, q8a]
+    static let precise = quantized.map { layout in
+        Layout(
+            id: layout.id, testDescription: layout.testDescription + " by q16", groupSize: layout.groupSize,
+            maxCode: layout.maxCode, hasOffsets: layout.hasOffsets, zeroCode: layout.zeroCode, isPrecise: true)
+    }
     static let floating = [bf16, f16, f32]
-    static let all = quantized + floating
+    static let all = quantized + precise + floating
+
+    /// What the kernel reads.
+    var activation: ck_activation { isPrecise ? CK_ACT_Q16 : ck_layout_activation(id) }
+    /// The code of a group's largest activation.
+    var largestCode: Float { isPrecise ? 16319 : 127 }
 
     var isQuantized: Bool { groupSize > 0 }
 
@@ -160,7 +172,7 @@ func packActivations(_ activations: [Float], tokens: Int, columns: Int, for layo
     -> AlignedBytes
 {
     let padded = ck_padded_columns(layout.id, Int64(columns))
-    let format = ck_layout_activation(layout.id)
+    let format = layout.activation
     let packed = AlignedBytes(count: Int(ck_activation_bytes(format, padded, Int64(tokens))))
     for token in 0..<tokens {
         let first = token / 8 * 8
@@ -169,6 +181,7 @@ func packActivations(_ activations: [Float], tokens: Int, columns: Int, for layo
         let row = Array(activations[token * columns..<(token + 1) * columns])
         switch format {
         case CK_ACT_Q8: kernels.quantize_q8(row, Int64(columns), padded, tile, inTile, Int64(token - first))
+        case CK_ACT_Q16: kernels.quantize_q16(row, Int64(columns), padded, tile, inTile, Int64(token - first))
         case CK_ACT_BF16: kernels.convert_bf16(row, Int64(columns), padded, tile, inTile, Int64(token - first))
         default: (packed.base + token * columns * 4).copyMemory(from: row, byteCount: columns * 4)
         }
@@ -202,7 +215,7 @@ func linear(
             for row in 0..<weights.rows { output[token * stride + row] = before[token * weights.rows + row] }
         }
     }
-    let kernel = try #require(linearKernel(of: kernels, weights.layout.id))
+    let kernel = try #require(linearKernel(of: kernels, weights.layout))
     output.withUnsafeMutableBufferPointer { output in
         (options.bias ?? [0]).withUnsafeBufferPointer { bias in
             var job = ck_linear()
@@ -230,8 +243,10 @@ func linear(
 typealias LinearKernel = @convention(c) (UnsafePointer<ck_linear>?, Int64, Int64) -> Void
 
 /// The C array of kernels is a tuple to Swift.
-func linearKernel(of kernels: ck_kernels, _ layout: ck_layout) -> LinearKernel? {
-    withUnsafeBytes(of: kernels.linear) { $0.bindMemory(to: LinearKernel?.self)[Int(layout.rawValue)] }
+func linearKernel(of kernels: ck_kernels, _ layout: Layout) -> LinearKernel? {
+    withUnsafeBytes(of: layout.isPrecise ? kernels.linear_q16 : kernels.linear) {
+        $0.bindMemory(to: LinearKernel?.self)[Int(layout.id.rawValue)]
+    }
 }
 
 func linearKernels(_ name: String) throws -> ck_kernels { try #require(ck_select(name)).pointee }
