@@ -100,7 +100,9 @@ import Testing
         try await Self.drained(engine)
         let statistics = await engine.statistics
         #expect(statistics.acceptedRequests == 200)
-        #expect(statistics.cancelledRequests == 200)
+        // One that is done before its cancellation arrives counts as finished: which ones is a matter of timing.
+        #expect(statistics.cancelledRequests + statistics.finishedRequests == 200)
+        #expect(statistics.cancelledRequests > 0)
         #expect(statistics.usedCacheRows == 0)
         #expect(await engine.cacheViolations == [])
         #expect(model.faults == [])
