@@ -45,8 +45,9 @@ CK_TEMPLATE void dot(const ck_activation format, const int16_t weights[16][CK_PA
     }
 }
 
-CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation format, const ck_linear *job,
-                                int64_t panel, int64_t token, int64_t tokens) {
+CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation format, const int tokens,
+                                const ck_linear *job, const ck_tiles *at) {
+    const int64_t panel = at->panel, token = at->token;
     const uint8_t *pair = ck_panel_at(job, layout, panel);
     const uint8_t *tile = ck_tile_at(format, job, token);
     // 8-bit codes are centred on 128, 16 times the 8 that the activations' zero points are made for.
@@ -89,26 +90,7 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
     store_tile(job, panel, token, tokens, sums);
 }
 
-CK_TEMPLATE void quantized_linear(const ck_layout layout, const ck_activation format, const ck_linear *job,
-                                  int64_t begin, int64_t end) {
-    ck_tiles at = ck_first_tile(job, begin, end, format, 1);
-    while (ck_next_tile(&at)) quantized_tile(layout, format, job, at.panel, at.token, at.tokens);
-}
-
-// The kernel of one layout and one activation format.
-#define CK_QUANTIZED_LINEAR(name, layout, format) \
-    static void name(const ck_linear *job, int64_t begin, int64_t end) { quantized_linear(layout, format, job, begin, end); }
-
-CK_QUANTIZED_LINEAR(linear_q4s, CK_Q4S, CK_ACT_Q8)
-CK_QUANTIZED_LINEAR(linear_q4a, CK_Q4A, CK_ACT_Q8)
-CK_QUANTIZED_LINEAR(linear_q8s, CK_Q8S, CK_ACT_Q8)
-CK_QUANTIZED_LINEAR(linear_q8s16, CK_Q8S16, CK_ACT_Q8)
-CK_QUANTIZED_LINEAR(linear_q8a, CK_Q8A, CK_ACT_Q8)
-CK_QUANTIZED_LINEAR(linear_q4s_q16, CK_Q4S, CK_ACT_Q16)
-CK_QUANTIZED_LINEAR(linear_q4a_q16, CK_Q4A, CK_ACT_Q16)
-CK_QUANTIZED_LINEAR(linear_q8s_q16, CK_Q8S, CK_ACT_Q16)
-CK_QUANTIZED_LINEAR(linear_q8s16_q16, CK_Q8S16, CK_ACT_Q16)
-CK_QUANTIZED_LINEAR(linear_q8a_q16, CK_Q8A, CK_ACT_Q16)
+#include "quantized_linear.h"
 
 // MARK: - Floating point
 
@@ -163,16 +145,7 @@ static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float
 // MARK: - Table
 
 void ck_fill_linear_portable(ck_kernels *table) {
-    table->linear[CK_Q4S] = linear_q4s;
-    table->linear[CK_Q4A] = linear_q4a;
-    table->linear[CK_Q8S] = linear_q8s;
-    table->linear[CK_Q8S16] = linear_q8s16;
-    table->linear[CK_Q8A] = linear_q8a;
-    table->linear_q16[CK_Q4S] = linear_q4s_q16;
-    table->linear_q16[CK_Q4A] = linear_q4a_q16;
-    table->linear_q16[CK_Q8S] = linear_q8s_q16;
-    table->linear_q16[CK_Q8S16] = linear_q8s16_q16;
-    table->linear_q16[CK_Q8A] = linear_q8a_q16;
+    ck_fill_quantized(table);
     table->linear[CK_BF16] = linear_bf16;
     table->linear[CK_F16] = linear_f16;
     table->linear[CK_F32] = linear_f32;
