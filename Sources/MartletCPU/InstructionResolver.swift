@@ -45,6 +45,9 @@ struct InstructionResolver {
         return rotaries.values.map(Instruction.angles)
             + plan.calls.map { call in
                 let inputs = call.inputs.map(rows)
+                if call.op.linearWeight != nil {
+                    precondition(inputs[0].format != .f32 || inputs[0].stride == inputs[0].width, "dense float rows")
+                }
                 let outputs = call.outputs.map(rows)
                 switch call.op {
                 case .embed(let weight):

@@ -63,9 +63,12 @@ struct MemoryPlanner {
         }
         guard position == 0, let input = node.op.inPlaceInput.map({ node.inputs[$0] }),
             uses[input.index].last == index, graph.output != input,
-            graph[input].format == graph[node.outputs[0]].format, graph[input].shape == graph[node.outputs[0]].shape
+            graph[input].format == graph[node.outputs[0]].format, graph[input].shape == graph[node.outputs[0]].shape,
+            let placement = placements[input.index]
         else { return nil }
-        return placements[input.index]
+        // A view's rows lie apart. Attention reads such rows; the float kernels of a linear layer want dense ones.
+        let isDense = storages[placement.storage].width == graph[input].shape.width
+        return isDense || node.op.feedsAttention ? placement : nil
     }
 
     /// First fit, largest first: the classic greedy for offline interval allocation.

@@ -121,6 +121,14 @@ extension Op {
         }
     }
 
+    /// Whether only attention reads the result.
+    var feedsAttention: Bool {
+        switch self {
+        case .rope, .ropeStoreKV: true
+        default: false
+        }
+    }
+
     /// Which input's storage the first output may take over if nothing reads that input afterwards.
     var inPlaceInput: Int? {
         switch self {
