@@ -58,7 +58,7 @@ final class PackedMatrix {
     }
 
     /// Writes one row as float32, `columns` values.
-    func unpackRow(_ row: Int, kernels: ck_kernels? = nil, into values: UnsafeMutablePointer<Float>) {
+    func unpackRow(_ row: Int, into values: UnsafeMutablePointer<Float>) {
         for segment in segments where row < segment.firstRow + segment.rows {
             ck_unpack_row(segment.layout, segment.panels, Int64(row - segment.firstRow), Int64(columns), values)
             return

@@ -29,7 +29,7 @@ final class StepContext {
     private(set) var requestCount = 0
     /// Partial results of split requests, all query heads counted once per chunk: `queries · chunks`.
     private(set) var partialTokens = 0
-    private(set) var hasSplitRequests = false
+    var hasSplitRequests: Bool { partialTokens > 0 }
 
     private var pages: UnsafeMutablePointer<Int32>
     private var pageCapacity: Int
@@ -57,7 +57,6 @@ final class StepContext {
         sampled = input.sampledCount
         requestCount = input.requestCount
         partialTokens = 0
-        hasSplitRequests = false
         reservePages(input)
         var nextPage = 0
         for index in 0..<requestCount {
@@ -74,10 +73,7 @@ final class StepContext {
                 pages[nextPage &+ page] = Self.alignedPage(source, page)
             }
             nextPage += pageCount
-            if isSplit {
-                hasSplitRequests = true
-                partialTokens += source.queryCount * chunkCount
-            }
+            if isSplit { partialTokens += source.queryCount * chunkCount }
         }
     }
 

@@ -80,13 +80,4 @@ package struct Graph: Sendable {
             }
         }
     }
-
-    /// Every linear weight and embedding table, each once, in order of first use.
-    package var linearWeights: [LinearWeight] {
-        var seen = Set<ObjectIdentifier>()
-        return nodes.compactMap { node -> LinearWeight? in
-            if case .embed(let table) = node.op { return table }
-            return node.op.linearWeight
-        }.filter { seen.insert(ObjectIdentifier($0)).inserted }
-    }
 }

@@ -46,10 +46,7 @@ extension Plan {
         switch call.op {
         case .embed(let table):
             traffic.weightBytes = rows * (table.byteCount / max(table.rows, 1))
-        case .linear(let weight), .linearSwiGLU(let weight):
-            traffic.weightBytes = weight.byteCount
-            traffic.operations = 2 * rows * weight.rows * weight.columns
-        case .linearAdd(let weight):
+        case .linear(let weight), .linearAdd(let weight), .linearSwiGLU(let weight):
             traffic.weightBytes = weight.byteCount
             traffic.operations = 2 * rows * weight.rows * weight.columns
         case .storeKV(let layer), .ropeStoreKV(_, let layer):

@@ -17,8 +17,6 @@ package final class Weights {
         remaining = Set(checkpoint.tensorNames)
     }
 
-    package func contains(_ name: String) -> Bool { checkpoint.contains(name) }
-
     /// The matrix `[rows, columns]` of a linear layer or an embedding table. Asking again for one that was taken before
     /// (tied embeddings) gives the same object, so that it is packed once.
     package func linear(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> LinearWeight {

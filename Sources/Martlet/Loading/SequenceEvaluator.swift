@@ -35,12 +35,6 @@ package final class SequenceEvaluator {
         lengths[sequence] = length
     }
 
-    /// Declares that a sequence holds `length` tokens already, whatever its rows contain: for benchmarks at depth.
-    package func pretend(_ sequence: Int, length: Int) {
-        precondition(length <= rowsPerSequence)
-        lengths[sequence] = length
-    }
-
     /// Appends tokens to sequences and computes them in one step.
     ///
     /// - Parameters:
