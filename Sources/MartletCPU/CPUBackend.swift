@@ -70,13 +70,24 @@ final class PackedWeights {
             let matrix = try PackedMatrix(weight, policy: policy, memory: memory.base + offsets[index])
             matrices[ObjectIdentifier(weight)] = matrix
             let job = Scratch([matrix])
-            pool.forEach(matrix.panelCount) { panel, worker in
-                job.items[0].pack(panel: panel, of: weight, scratch.items[worker])
+            // The file's pages leave memory slice by slice: a large matrix is never there twice.
+            let slice = max(Self.sliceBytes / max(weight.columns * CK_PANEL, 1), 1)
+            for first in stride(from: 0, to: matrix.panelCount, by: slice) {
+                let count = min(slice, matrix.panelCount - first)
+                pool.forEach(count) { panel, worker in
+                    job.items[0].pack(panel: first + panel, of: weight, scratch.items[worker])
+                }
+                if weight.parts.count == 1 {
+                    weight.parts[0].release(rows: first * CK_PANEL..<(first + count) * CK_PANEL)
+                }
             }
-            for part in weight.parts { part.release() }
+            for part in weight.parts { part.release(rows: 0..<part.rows) }
             progress(Double(index + 1) / Double(weights.count))
         }
     }
+
+    /// Weights, in bytes if each took one, that are packed between two releases of file pages.
+    private static let sliceBytes = 32 << 20
 
     /// Hands objects to the workers, each of which touches only its own.
     private struct Scratch<Item>: @unchecked Sendable {

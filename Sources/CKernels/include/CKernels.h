@@ -226,3 +226,7 @@ static inline void ck_pause(void) {
 // Sleeps while *address == expected (may wake early); wakes up to `count` sleepers.
 void ck_futex_wait(const void *address, uint32_t expected);
 void ck_futex_wake(const void *address, int32_t count);
+// The processors that the calling thread may run on, up to `capacity` of them; 0 where the system doesn't say.
+int32_t ck_usable_processors(int32_t *processors, int32_t capacity);
+// Keeps the calling thread on one of them. A refusal changes nothing.
+void ck_pin_thread(int32_t processor);
