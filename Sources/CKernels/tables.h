@@ -5,11 +5,15 @@
 void ck_fill_linear_portable(ck_kernels *table);
 void ck_fill_linear_avx2(ck_kernels *table);
 void ck_fill_linear_avx512(ck_kernels *table);
+void ck_fill_linear_neon(ck_kernels *table);
+void ck_fill_linear_neondot(ck_kernels *table);  // the part of the NEON table that needs FEAT_DotProd besides
 
 void ck_fill_attention_portable(ck_kernels *table);
 void ck_fill_attention_avx2(ck_kernels *table);
 void ck_fill_attention_avx512(ck_kernels *table);
+void ck_fill_attention_neon(ck_kernels *table);
 
 void ck_fill_elementwise_portable(ck_kernels *table);
 void ck_fill_elementwise_avx2(ck_kernels *table);
 void ck_fill_elementwise_avx512(ck_kernels *table);
+void ck_fill_elementwise_neon(ck_kernels *table);

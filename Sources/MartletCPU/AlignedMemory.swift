@@ -37,7 +37,7 @@ package enum CPUBackendError: Error, CustomStringConvertible {
         case .outOfMemory(let bytes):
             "cannot allocate \(bytes >> 20) MiB: use a smaller KV cache or a smaller model"
         case .unknownInstructionSet(let name):
-            "MARTLET_ISA=\(name): not one of avx512, avx2, portable, or this CPU lacks it"
+            "MARTLET_ISA=\(name): not one of avx512, avx2, neon, portable, or this CPU lacks it"
         case .unsupportedWeight(let name, let reason):
             "\(name): \(reason)"
         }

@@ -6,7 +6,7 @@ package import MartletGraph
 package struct CPUBackend: Backend {
     package let threads: Int
     package let policy: LayoutPolicy
-    /// Name of the kernel table: "avx512", "avx2" or "portable".
+    /// Name of the kernel table: "avx512", "avx2", "neon" or "portable".
     package let instructionSet: String
 
     /// - Parameters:

@@ -120,7 +120,7 @@ typedef struct ck_attention {
 // MARK: - The table
 
 typedef struct ck_kernels {
-    const char *name;  // "avx512", "avx2", "portable"
+    const char *name;  // "avx512", "avx2", "neon", "portable"
 
     // Panels panel_begin ..< panel_end of the product.
     void (*linear[CK_LAYOUT_COUNT])(const ck_linear *job, int64_t panel_begin, int64_t panel_end);
@@ -163,8 +163,8 @@ typedef struct ck_kernels {
     void (*attention_finish)(const float *state, int64_t head_dim, float *out);
 } ck_kernels;
 
-// The best table that this CPU can run, or the named one ("avx512", "avx2", "portable"); NULL if the CPU can't run it or
-// the name is unknown. `name` NULL means the best.
+// The best table that this CPU can run, or the named one ("avx512", "avx2", "neon", "portable"); NULL if the CPU can't run
+// it or the name is unknown. `name` NULL means the best.
 const ck_kernels *ck_select(const char *name);
 
 // Swift sees an array of functions as a tuple; these index it.

@@ -25,7 +25,7 @@ public struct LoadOptions: Sendable {
     public var maxBatchedTokens = 512
     /// Requests that run at the same time.
     public var maxRequests = 16
-    /// Instruction set of the kernels ("avx512", "avx2", "portable"); nil for the best that the CPU has.
+    /// Instruction set of the kernels ("avx512", "avx2", "neon", "portable"); nil for the best that the CPU has.
     public var instructionSet: String?
     /// Rows of one step whose logits are computed; nil for one per request.
     package var maxSampledRows: Int?
