@@ -8,12 +8,17 @@ package struct CPUBackend: Backend {
     package let policy: LayoutPolicy
     /// Name of the kernel table: "avx512", "avx2", "neon" or "portable".
     package let instructionSet: String
+    private let pinsThreads: Bool
 
     /// - Parameters:
     ///   - threads: workers in all, the engine's thread included.
+    ///   - pinsThreads: keeps each worker on a processor of its own.
     ///   - instructionSet: a name to force it, or nil for the best that the CPU has.
-    package init(threads: Int, policy: LayoutPolicy = .init(), instructionSet: String? = nil) throws(CPUBackendError) {
+    package init(
+        threads: Int, policy: LayoutPolicy = .init(), instructionSet: String? = nil, pinsThreads: Bool = false
+    ) throws(CPUBackendError) {
         precondition(threads > 0)
+        self.pinsThreads = pinsThreads
         self.threads = threads
         self.policy = policy
         guard let table = ck_select(instructionSet) else {
@@ -34,7 +39,7 @@ package struct CPUBackend: Backend {
             throw CPUBackendError.unknownInstructionSet(instructionSet)
         }
         let plan = Plan(graph, options: options, activationFormat: activationFormat)
-        let pool = WorkerPool(count: threads)
+        let pool = WorkerPool(count: threads, isPinned: pinsThreads)
         let weights = try PackedWeights(plan.linearWeights, policy: policy, pool: pool, progress: progress)
         return try CPUProgram(plan: plan, kvRows: options.kvRows, weights: weights, kernels: kernels, pool: pool)
     }

@@ -63,6 +63,7 @@ final class CPUProgram: CompiledModel {
 
     func run(_ input: StepInput) -> UnsafeBufferPointer<Float> {
         precondition(input.tokenCount > 0)
+        workers.pinCaller()
         context.prepare(input)
         let needed = context.partialTokens * largestAttention.heads * largestAttention.stateFloats
         if needed > partialCapacity {

@@ -76,13 +76,8 @@ final class WorkerPool: @unchecked Sendable {
         block.deallocate()
     }
 
-    /// Runs `body(context, worker)` on every worker and returns when all have passed its last barrier. All calls come from
-    /// one thread.
+    /// Runs `body(context, worker)` on every worker and returns when all have passed its last barrier.
     func run(_ context: UnsafeMutableRawPointer, _ body: Body) {
-        if !callerIsPinned {
-            callerIsPinned = true
-            pin(0)
-        }
         if count > 1 {
             self.body = body
             self.context = context
@@ -101,6 +96,13 @@ final class WorkerPool: @unchecked Sendable {
 
     private func pin(_ worker: Int) {
         if !processors.isEmpty { ck_pin_thread(processors[worker % processors.count]) }
+    }
+
+    /// Pins worker 0, the calling thread, once: where steps run, which need not be where the model was loaded.
+    func pinCaller() {
+        guard !callerIsPinned else { return }
+        callerIsPinned = true
+        pin(0)
     }
 
     private func serve(_ worker: Int) {

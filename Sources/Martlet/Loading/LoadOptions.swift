@@ -16,6 +16,8 @@ public struct LoadOptions: Sendable {
 
     /// Workers of the CPU backend; nil for one per processor that this process may run on.
     public var threads: Int?
+    /// Keeps each worker on a processor of its own: steadier where nothing else runs, slower where something does.
+    public var pinsThreads = false
     public var compute: Compute = .auto
     /// Longest context of a request, prompt and answer together; nil for the model's own limit.
     public var contextLength: Int?

@@ -26,7 +26,8 @@ package struct ModelOutline {
         contextLength = memory.contextLength
         backend = try CPUBackend(
             threads: threads, policy: compute.layoutPolicy,
-            instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"])
+            instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"],
+            pinsThreads: options.pinsThreads)
         graph = try ModelRegistry.graph(of: checkpoint, contextLength: contextLength)
         compileOptions = CompileOptions(
             limits: StepLimits(
