@@ -67,24 +67,44 @@ static void *activations(const ck_kernels *kernels, ck_activation format, const 
     return out;
 }
 
+static int code_bits(ck_layout layout) {
+    switch (layout) {
+        case CK_Q4S: case CK_Q4A: case CK_Q4K: return 4;
+        case CK_Q5K: return 5;
+        case CK_Q6K: return 6;
+        default: return 8;
+    }
+}
+
+static int has_factors(ck_layout layout) { return layout == CK_Q4K || layout == CK_Q5K || layout == CK_Q6K; }
+static int has_offsets(ck_layout layout) {
+    return layout == CK_Q4A || layout == CK_Q8A || layout == CK_Q4K || layout == CK_Q5K;
+}
+
+static uint8_t *random_codes(int64_t count, int bits) {
+    uint8_t *codes = allocate(count);
+    for (int64_t i = 0; i < count; i++) codes[i] = (uint8_t)(random_bits() & ((1u << bits) - 1));
+    return codes;
+}
+
 static uint8_t *pack(ck_layout layout, int64_t rows, int64_t columns) {
     int64_t bytes = ck_panel_bytes(layout, columns), panels = (rows + CK_PANEL - 1) / CK_PANEL;
     uint8_t *packed = allocate(panels * bytes);
-    int quantized = ck_layout_activation(layout) == CK_ACT_Q8;
     int64_t groups = columns / 16;  // as many as any layout has
     for (int64_t panel = 0; panel < panels; panel++) {
         int64_t count = rows - panel * CK_PANEL < CK_PANEL ? rows - panel * CK_PANEL : CK_PANEL;
         float *values = random_floats(count * columns), *scales = random_floats(count * groups);
         float *offsets = random_floats(count * groups);
-        uint8_t *codes = allocate(count * columns);
-        int four_bit = layout == CK_Q4S || layout == CK_Q4A;
-        for (int64_t i = 0; i < count * columns; i++) codes[i] = (uint8_t)(random_bits() & (four_bit ? 15 : 255));
-        if (quantized) {
-            ck_pack_affine(layout, codes, scales, offsets, count, columns, four_bit ? 8 : 128, packed + panel * bytes);
+        uint8_t *codes = random_codes(count * columns, code_bits(layout));
+        uint8_t *scale_factors = random_codes(count * groups, 8), *offset_factors = random_codes(count * groups, 8);
+        ck_affine_rows source = {codes, scales,  offsets, scale_factors, offset_factors,
+                                 count, columns, 1 << (code_bits(layout) - 1)};
+        if (ck_layout_activation(layout) == CK_ACT_Q8) {
+            ck_pack_affine(layout, &source, packed + panel * bytes);
         } else {
             ck_pack_float(layout, values, count, columns, packed + panel * bytes);
         }
-        free(values), free(scales), free(offsets), free(codes);
+        free(values), free(scales), free(offsets), free(codes), free(scale_factors), free(offset_factors);
     }
     return packed;
 }
@@ -100,7 +120,10 @@ static float *product(const ck_kernels *kernels, ck_layout layout, ck_activation
 }
 
 // Affine layouts sum scale * code and the offset apart, and the two may cancel: the largest scale * code.
-static double largest_product(ck_layout layout) { return layout == CK_Q4A ? 15 : layout == CK_Q8A ? 255 : 0; }
+static double largest_product(ck_layout layout) {
+    if (!has_offsets(layout)) return 0;
+    return ((1 << code_bits(layout)) - 1) * (has_factors(layout) ? 255.0 : 1.0);
+}
 
 // Both tables' products are within n roundings of the sum of the terms' magnitudes (CKernelsTests/LinearReference),
 // where the roundings are those of float sums: integer products are exact. One token's bits don't depend on the others.
@@ -147,17 +170,19 @@ static void check_linear(ck_layout layout, ck_activation format, int64_t rows, i
 // Codes and activations at their limits, all factors 1: every sum is an integer that float holds.
 static void check_extremes(ck_layout layout, uint8_t code, float activation) {
     enum { COLUMNS = 64, TOKENS = 9 };
-    uint8_t codes[CK_PANEL * COLUMNS], *packed = allocate(ck_panel_bytes(layout, COLUMNS));
+    uint8_t codes[CK_PANEL * COLUMNS], factors[CK_PANEL * 4], *packed = allocate(ck_panel_bytes(layout, COLUMNS));
     float scales[CK_PANEL * 4], offsets[CK_PANEL * 4] = {0}, x[TOKENS * COLUMNS], start[TOKENS * CK_PANEL] = {0};
-    int four_bit = layout == CK_Q4S || layout == CK_Q4A, affine = layout == CK_Q4A || layout == CK_Q8A;
+    const int zero = has_offsets(layout) ? 0 : 1 << (code_bits(layout) - 1);
     memset(codes, code, sizeof codes);
+    memset(factors, 1, sizeof factors);
     for (int i = 0; i < CK_PANEL * 4; i++) scales[i] = 1;
     for (int i = 0; i < TOKENS * COLUMNS; i++) x[i] = activation;
-    ck_pack_affine(layout, codes, scales, offsets, CK_PANEL, COLUMNS, four_bit ? 8 : 128, packed);
+    ck_affine_rows source = {codes, scales, offsets, factors, factors, CK_PANEL, COLUMNS, zero};
+    ck_pack_affine(layout, &source, packed);
     void *acts = activations(neon, CK_ACT_Q8, x, COLUMNS, COLUMNS, TOKENS);
     ck_linear job = {packed, acts, NULL, NULL, COLUMNS, CK_PANEL, TOKENS, CK_PANEL, 0};
     float *result = product(neon, layout, CK_ACT_Q8, &job, start);
-    float expected = COLUMNS * activation * (float)(code - (affine ? 0 : four_bit ? 8 : 128));
+    float expected = COLUMNS * activation * (float)(code - zero);
     for (int i = 0; i < TOKENS * CK_PANEL; i++) check(result[i] == expected, "extremes", layout, code, (int)activation);
     free(packed), free(acts), free(result);
 }
@@ -166,12 +191,12 @@ static void check_all_linear(void) {
     for (int layout = 0; layout < CK_LAYOUT_COUNT; layout++) {
         int quantized = ck_layout_activation(layout) == CK_ACT_Q8;
         for (int64_t tokens = 1; tokens <= 19; tokens += tokens < 9 ? 1 : 5) {
-            int64_t rows = 13 + 5 * tokens, columns = quantized ? 32 * (1 + tokens % 5) * 2 - 32 : 61 + tokens;
+            int64_t rows = 13 + 5 * tokens, columns = quantized ? 32 * (1 + tokens % 9) * 2 - 32 : 61 + tokens;
             check_linear(layout, ck_layout_activation(layout), rows, columns, tokens, (int)tokens % 4);
             if (quantized) check_linear(layout, CK_ACT_Q16, rows, columns, tokens, (int)tokens % 4);
         }
         if (!quantized) continue;
-        uint8_t most = layout == CK_Q4S || layout == CK_Q4A ? 15 : 255;
+        uint8_t most = (uint8_t)((1 << code_bits(layout)) - 1);
         for (int sign = -127; sign <= 127; sign += 254) {
             check_extremes(layout, most, (float)sign);
             check_extremes(layout, 0, (float)sign);
