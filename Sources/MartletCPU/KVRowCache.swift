@@ -33,7 +33,9 @@ final class KVRowCache {
 
     var byteCount: Int { memory.byteCount }
 
+    /// - Parameter rows: at least; as many as a pool for that many holds.
     init(_ attentions: [AttentionParameters], rows: Int, type: KVType) throws(CPUBackendError) {
+        let rows = (rows + KVPool.pageRows - 1) / KVPool.pageRows * KVPool.pageRows
         let kernelType: ck_kv_type =
             switch type {
             case .f16: CK_KV_F16
@@ -109,7 +111,7 @@ final class RowAttention {
         }
         cache = try KVRowCache(attentions, rows: rows, type: plan.kvType)
         let tokens = method == .plain ? plan.limits.tokens : 0
-        let scoreStride = (rows + 15) / 16 * 16
+        let scoreStride = cache.rows
         let stride = tokens * (scoreStride + ScratchShape(plan).stateFloats)
         memory = try AlignedMemory(byteCount: workers * stride * MemoryLayout<Float>.size)
         scratch = RowScratch(memory, scoreStride: scoreStride, scoreFloats: tokens * scoreStride, stride: stride)
