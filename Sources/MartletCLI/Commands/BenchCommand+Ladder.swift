@@ -61,9 +61,9 @@ extension LoadOptions.Compute {
     /// layer's input it changes by a whole code, and so all layers' rounding errors end up different.
     fileprivate var ladderTolerance: Double {
         switch self {
-        case .f32: 1e9
-        case .int16: 1e9
-        case .int8, .auto: 1e9
+        case .f32: 1e-3
+        case .int16: 0.05
+        case .int8, .auto: 1
         }
     }
 }

@@ -91,11 +91,7 @@ struct LadderRunner {
                 if position < Self.comparedRows { agreements[index].add(logits, reference: reference[position]) }
             }
             let limit = program.step.isBitExact ? 0 : tolerance
-            guard agreements[index].difference <= limit else {
-                throw CommandFailure(
-                    "step \(program.step.rawValue) (\(program.step.title)) computes something else than the last step: "
-                        + "its logits differ by \(agreements[index].difference) deviations, more than \(limit)")
-            }
+            try agreements[index].check(limit, step: "step \(program.step.rawValue) (\(program.step.title))")
         }
         return (Array(tokens.prefix(generate)), agreements)
     }
@@ -135,9 +131,20 @@ struct Agreement: Encodable, Equatable {
             let difference = abs(Double(pair.0) - Double(pair.1))
             return difference <= worst ? worst : difference.isNaN ? .infinity : difference
         }
-        difference = max(difference, worst == 0 ? 0 : worst / variance.squareRoot())
+        // A NaN in the reference is an error of its own.
+        let relative = worst == 0 ? 0 : worst / variance.squareRoot()
+        difference = max(difference, relative.isNaN ? .infinity : relative)
         rows += 1
         if Self.largest(logits) == reference.withUnsafeBufferPointer(Self.largest) { sameChoices += 1 }
+    }
+
+    /// - Throws: `CommandFailure` if a logit is farther off than `limit` deviations.
+    func check(_ limit: Double, step: String) throws {
+        guard difference <= limit else {
+            throw CommandFailure(
+                "\(step) computes something else than the last step: its logits differ by \(difference) deviations, more "
+                    + "than \(limit)")
+        }
     }
 
     /// The index of the largest value; the first of equal ones.
@@ -181,6 +188,7 @@ struct LadderResult: Encodable {
     /// With the last row.
     let agreement: Agreement
 
+    /// The table of the measured steps, in their order.
     static func rows(_ measurements: [Measurement]) -> [LadderResult] {
         var rows: [LadderResult] = []
         for measured in measurements {
