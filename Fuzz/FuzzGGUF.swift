@@ -42,16 +42,22 @@ private func readTensor(_ tensor: StoredTensor) {
     let codes = UnsafeMutablePointer<UInt8>.allocate(capacity: columns)
     let groups = columns / (tensor.type.affine?.groupSize ?? columns)
     let factors = UnsafeMutablePointer<Float>.allocate(capacity: 2 * groups)
+    let integerFactors = UnsafeMutablePointer<UInt8>.allocate(capacity: 2 * groups)
     defer {
         row.deallocate()
         codes.deallocate()
         factors.deallocate()
+        integerFactors.deallocate()
     }
     for index in 0..<tensor.rows {
         tensor.dequantizeRow(index, into: row)
         consume(Int(row[columns - 1].bitPattern))
         if let affine = tensor.type.affine {
-            tensor.affineRow(index, codes: codes, scales: factors, offsets: factors + groups)
+            tensor.affineRow(
+                index,
+                into: AffineRowBuffers(
+                    codes: codes, scales: factors, offsets: factors + groups, scaleFactors: integerFactors,
+                    offsetFactors: integerFactors + groups))
             precondition((0..<columns).allSatisfy { Int(codes[$0]) < 1 << affine.bits })
         }
     }

@@ -12,23 +12,52 @@
 
 // MARK: - Layout geometry
 
-CK_TEMPLATE bool ck_is_quantized(ck_layout layout) { return layout <= CK_Q8A; }
-CK_TEMPLATE bool ck_is_four_bit(ck_layout layout) { return layout == CK_Q4S || layout == CK_Q4A; }
-CK_TEMPLATE bool ck_has_offsets(ck_layout layout) { return layout == CK_Q4A || layout == CK_Q8A; }
-// Columns that share a weight scale.
-CK_TEMPLATE int ck_scale_columns(ck_layout layout) { return layout == CK_Q8S16 ? 16 : 32; }
+CK_TEMPLATE bool ck_is_quantized(ck_layout layout) { return layout <= CK_Q6K; }
+// Group scales are integer factors of a scale that 256 columns share.
+CK_TEMPLATE bool ck_is_nested(ck_layout layout) { return layout >= CK_Q4K && layout <= CK_Q6K; }
+CK_TEMPLATE int ck_code_bits(ck_layout layout) {
+    switch (layout) {
+        case CK_Q4S: case CK_Q4A: case CK_Q4K: return 4;
+        case CK_Q5K: return 5;
+        case CK_Q6K: return 6;
+        default: return 8;
+    }
+}
+CK_TEMPLATE bool ck_has_offsets(ck_layout layout) {
+    return layout == CK_Q4A || layout == CK_Q8A || layout == CK_Q4K || layout == CK_Q5K;
+}
+// The code of the weight 0 in a symmetric layout; 0 for the others.
+CK_TEMPLATE int ck_zero_code(ck_layout layout) {
+    return layout == CK_Q4S ? 8 : layout == CK_Q6K ? 32 : layout == CK_Q8S ? 128 : 0;
+}
+// Columns that share a weight scale: half a group or a whole one.
+CK_TEMPLATE int ck_scale_columns(ck_layout layout) { return layout == CK_Q6K ? 16 : 32; }
 
-// Byte offsets inside a pair, which covers 64 columns of 16 rows; `group` is 0 or 1. Scales come first.
+// Byte offsets inside a pair, which covers 64 columns of 16 rows; `group` is 0 or 1. Scales (or their factors) come first.
 enum { CK_PAIR_COLUMNS = 2 * CK_GROUP };
-CK_TEMPLATE int ck_scale_bytes(ck_layout layout) { return CK_PAIR_COLUMNS / ck_scale_columns(layout) * CK_PANEL * 2; }
+CK_TEMPLATE int ck_factor_bytes(ck_layout layout) { return ck_is_nested(layout) ? 1 : 2; }
+CK_TEMPLATE int ck_scale_bytes(ck_layout layout) {
+    return CK_PAIR_COLUMNS / ck_scale_columns(layout) * CK_PANEL * ck_factor_bytes(layout);
+}
 CK_TEMPLATE int ck_scale_at(ck_layout layout, int group) { return group * (ck_scale_bytes(layout) / 2); }
-CK_TEMPLATE int ck_offset_at(ck_layout layout, int group) { return ck_scale_bytes(layout) + group * CK_PANEL * 2; }
-CK_TEMPLATE int ck_group_code_bytes(ck_layout layout) { return CK_GROUP * CK_PANEL / (ck_is_four_bit(layout) ? 2 : 1); }
+CK_TEMPLATE int ck_offset_at(ck_layout layout, int group) {
+    return ck_scale_bytes(layout) + group * CK_PANEL * ck_factor_bytes(layout);
+}
+CK_TEMPLATE int ck_group_code_bytes(ck_layout layout) { return CK_GROUP * CK_PANEL * ck_code_bits(layout) / 8; }
 CK_TEMPLATE int ck_code_at(ck_layout layout, int group) {
-    return ck_scale_bytes(layout) + (ck_has_offsets(layout) ? 2 * CK_PANEL * 2 : 0) +
-           group * ck_group_code_bytes(layout);
+    return ck_offset_at(layout, ck_has_offsets(layout) ? 2 : 0) + group * ck_group_code_bytes(layout);
 }
 CK_TEMPLATE int ck_pair_bytes(ck_layout layout) { return ck_code_at(layout, 2); }
+// Of 5- and 6-bit codes: where the upper bits of a group start, after its nibbles.
+enum { CK_UPPER_BITS_AT = CK_GROUP * CK_PANEL / 2 };
+
+// In front of every four pairs of a nested layout: the super group's scales (and offsets), one cache line.
+enum { CK_SUPER_PAIRS = CK_SUPER_GROUP / CK_PAIR_COLUMNS, CK_SUPER_BYTES = 64 };
+// Where pair `pair` of a panel starts.
+CK_TEMPLATE int64_t ck_pair_at(ck_layout layout, int64_t pair) {
+    int64_t supers = ck_is_nested(layout) ? pair / CK_SUPER_PAIRS + 1 : 0;
+    return supers * CK_SUPER_BYTES + pair * ck_pair_bytes(layout);
+}
 
 // One group of a q8 or q16 activation tile that holds `tokens` tokens.
 typedef struct ck_group_block {
@@ -129,11 +158,15 @@ ck_tiles ck_first_tile(const ck_linear *job, int64_t panel_begin, int64_t panel_
                        int64_t panel_step);
 bool ck_next_tile(ck_tiles *at);
 
+// Bytes of a panel of `columns` padded columns.
+CK_TEMPLATE int64_t ck_padded_panel_bytes(ck_layout layout, int64_t columns) {
+    if (!ck_is_quantized(layout)) return columns * CK_PANEL * (layout == CK_F32 ? 4 : 2);
+    int64_t last = columns / CK_PAIR_COLUMNS - 1;
+    return last < 0 ? 0 : ck_pair_at(layout, last) + ck_pair_bytes(layout);
+}
 // Weights of a panel; activations of the tile that starts at `token`.
 CK_TEMPLATE const uint8_t *ck_panel_at(const ck_linear *job, ck_layout layout, int64_t panel) {
-    int64_t pair_columns = ck_is_quantized(layout) ? CK_PAIR_COLUMNS : 1;
-    int64_t pair_bytes = ck_is_quantized(layout) ? ck_pair_bytes(layout) : CK_PANEL * (layout == CK_F32 ? 4 : 2);
-    return (const uint8_t *)job->weights + panel * (job->columns / pair_columns * pair_bytes);
+    return (const uint8_t *)job->weights + panel * ck_padded_panel_bytes(layout, job->columns);
 }
 CK_TEMPLATE const uint8_t *ck_tile_at(ck_activation format, const ck_linear *job, int64_t token) {
     return (const uint8_t *)job->activations + token * (job->columns / CK_GROUP * ck_block_bytes(format));

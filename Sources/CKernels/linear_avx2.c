@@ -3,6 +3,7 @@
 // There is no vpdpbusd. vpmaddubsw multiplies unsigned by signed bytes but adds neighbours to 16 bits with saturation,
 // so 255 * 127 * 2 would be wrong without a word.
 //   4-bit codes: all 8 products of a group fit, 8 * 2 * 15 * 127 = 30480, and are widened once at its end.
+//   5- and 6-bit codes: 4 and 2 products fit, 4 * 2 * 31 * 127 = 31496 and 2 * 2 * 63 * 127 = 32004.
 //   8-bit codes: centred on zero, their sign moves over to the activation (vpsignb); magnitudes of at most 128 fit,
 //                2 * 128 * 127 = 32512, and are widened after each instruction.
 #if defined(__x86_64__)
@@ -58,25 +59,68 @@ typedef struct group_codes {
 } group_codes;
 
 CK_TEMPLATE group_codes unpack_codes(const ck_layout layout, const uint8_t *codes) {
+    const int bits = ck_code_bits(layout);
     group_codes out;
-    if (ck_is_four_bit(layout)) {
-        const __m256i nibble = _mm256_set1_epi8(0x0f);
-#pragma clang loop unroll(full)
-        for (int j = 0; j < 4; j++) {
-            __m256i bytes = _mm256_load_si256((const __m256i *)(codes + 64 * j));
-            out.magnitudes[j] = _mm256_and_si256(bytes, nibble);
-            out.magnitudes[4 + j] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
-            out.centred[j] = out.centred[4 + j] = bytes;  // not read
-        }
-    } else {
+    if (bits == 8) {
 #pragma clang loop unroll(full)
         for (int j = 0; j < 8; j++) {
             __m256i bytes = _mm256_load_si256((const __m256i *)(codes + 64 * j));
             out.centred[j] = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
             out.magnitudes[j] = _mm256_abs_epi8(out.centred[j]);
         }
+        return out;
+    }
+    const __m256i nibble = _mm256_set1_epi8(0x0f);
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 4; j++) {
+        __m256i bytes = _mm256_load_si256((const __m256i *)(codes + 64 * j));
+        out.magnitudes[j] = _mm256_and_si256(bytes, nibble);
+        out.magnitudes[4 + j] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+        out.centred[j] = out.centred[4 + j] = bytes;  // not read
+    }
+    if (bits == 4) return out;
+    const __m256i mask = _mm256_set1_epi8(bits == 5 ? 0x10 : 0x30);
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 8; j++) {
+        // Register j's upper bits, moved to bit 4.
+        const int at = bits == 5 ? j : 2 * (j % 4);
+        const uint8_t *from = codes + CK_UPPER_BITS_AT + (bits == 5 ? 0 : 64 * (j / 4));
+        __m256i upper = _mm256_load_si256((const __m256i *)from);
+        upper = at < 4 ? _mm256_slli_epi16(upper, 4 - at) : _mm256_srli_epi16(upper, at - 4);
+        out.magnitudes[j] = _mm256_or_si256(out.magnitudes[j], _mm256_and_si256(upper, mask));
     }
     return out;
+}
+
+// What one group of 8 rows multiplies its integer sums by: two scales where halves of the group have their own.
+typedef struct group_factors {
+    __m256 scale, scale_high, offset;
+} group_factors;
+
+CK_TEMPLATE __m256 load_bytes(const ck_layout layout, const uint8_t *bytes) {
+    const __m128i loaded = _mm_loadl_epi64((const __m128i *)bytes);
+    return _mm256_cvtepi32_ps(layout == CK_Q6K ? _mm256_cvtepi8_epi32(loaded) : _mm256_cvtepu8_epi32(loaded));
+}
+
+// Rows LANES * h … of the panel.
+CK_TEMPLATE group_factors load_factors(const ck_layout layout, const uint8_t *super, const uint8_t *pair, int in_pair,
+                                       int h) {
+    const int lane = h * LANES, width = ck_factor_bytes(layout);
+    const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + lane * width;
+    const uint8_t *offsets = pair + ck_offset_at(layout, in_pair) + lane * width;
+    group_factors factors;
+    if (layout == CK_Q6K) {
+        const __m256 scale = _mm256_load_ps((const float *)super + lane);
+        factors.scale = factors.offset = _mm256_mul_ps(scale, load_bytes(layout, scales));
+        factors.scale_high = _mm256_mul_ps(scale, load_bytes(layout, scales + CK_PANEL));
+    } else if (ck_is_nested(layout)) {
+        factors.scale = factors.scale_high = _mm256_mul_ps(load_f16(super + lane * 2), load_bytes(layout, scales));
+        factors.offset = _mm256_mul_ps(load_f16(super + (CK_PANEL + lane) * 2), load_bytes(layout, offsets));
+    } else {
+        factors.scale = factors.scale_high = factors.offset = load_f16(scales);
+        if (ck_has_offsets(layout)) factors.offset = load_f16(offsets);
+    }
+    return factors;
 }
 
 // Keeps clang from unpacking the codes anew for each token (linear_avx512.c).
@@ -85,23 +129,29 @@ CK_TEMPLATE void pin(__m256i registers[8]) {
     for (int j = 0; j < 8; j++) __asm__("" : "+x"(registers[j]));
 }
 
+// Registers whose products may be added in 16 bits.
+CK_TEMPLATE int narrow_products(const ck_layout layout) {
+    const int bits = ck_code_bits(layout);
+    return bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
+}
+
 // The exact products of `count` registers (4 columns each) from `first` on; 8-bit codes count from 128.
 CK_TEMPLATE __m256i dot(const ck_layout layout, const group_codes *codes, const int first, const int count,
                         const int8_t *activations) {
-    const __m256i ones = _mm256_set1_epi16(1);
+    const int narrow = narrow_products(layout) < count ? narrow_products(layout) : count;
     __m256i sum = _mm256_setzero_si256();
 #pragma clang loop unroll(full)
-    for (int j = first; j < first + count; j++) {
-        __m256i activation = broadcast_word(activations + 4 * j);
-        if (ck_is_four_bit(layout)) {
-            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes->magnitudes[j], activation));
-        } else {
-            activation = _mm256_sign_epi8(activation, codes->centred[j]);
-            __m256i products = _mm256_maddubs_epi16(codes->magnitudes[j], activation);
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(products, ones));
+    for (int begin = first; begin < first + count; begin += narrow) {
+        __m256i products = _mm256_setzero_si256();
+#pragma clang loop unroll(full)
+        for (int j = begin; j < begin + narrow; j++) {
+            __m256i activation = broadcast_word(activations + 4 * j);
+            if (ck_code_bits(layout) == 8) activation = _mm256_sign_epi8(activation, codes->centred[j]);
+            products = _mm256_add_epi16(products, _mm256_maddubs_epi16(codes->magnitudes[j], activation));
         }
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(products, _mm256_set1_epi16(1)));
     }
-    return ck_is_four_bit(layout) ? _mm256_madd_epi16(sum, ones) : sum;
+    return sum;
 }
 
 // The same of whole activation codes: 15-bit ones take 128 * (high parts) + (low parts).
@@ -125,16 +175,13 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
     for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
 
     for (int64_t group = 0; group < groups; group++) {
-        const uint8_t *pair = panel + group / 2 * ck_pair_bytes(layout);
+        const uint8_t *pair = panel + ck_pair_at(layout, group / 2);
+        const uint8_t *super = panel + ck_pair_at(layout, group * CK_GROUP / CK_SUPER_GROUP * CK_SUPER_PAIRS) - CK_SUPER_BYTES;
         const int in_pair = (int)(group % 2);
         const ck_group_block block = ck_block_at(format, tile, tokens, group);
 #pragma clang loop unroll(disable)
         for (int h = 0; h < HALVES; h++) {
-            const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + h * LANES * 2;
-            const __m256 scale = load_f16(scales);
-            __m256 scale_high = scale, offset = scale;
-            if (layout == CK_Q8S16) scale_high = load_f16(scales + CK_PANEL * 2);
-            if (ck_has_offsets(layout)) offset = load_f16(pair + ck_offset_at(layout, in_pair) + h * LANES * 2);
+            const group_factors factors = load_factors(layout, super, pair, in_pair, h);
             group_codes codes = unpack_codes(layout, pair + ck_code_at(layout, in_pair) + h * LANES * 4);
             if (tokens > 1) pin(codes.magnitudes);
 #pragma clang loop unroll(full)
@@ -143,18 +190,25 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
                 const int8_t *low_parts = block.low + t * CK_GROUP;
                 const __m256 activation_scale = _mm256_set1_ps(block.scale[t]);
                 __m256 sum = sums[t][h];
-                if (layout == CK_Q8S16) {
-                    sum = add_scaled(dot_codes(layout, format, &codes, 0, 4, activations, low_parts), scale, activation_scale, sum);
-                    sum = add_scaled(dot_codes(layout, format, &codes, 4, 4, activations, low_parts), scale_high, activation_scale, sum);
+                // Symmetric codes count from their zero code, affine ones from 0; `dot` counts from 0, or 128 if they
+                // have 8 bits. The activations' zero points are made for a code of 8.
+                const int32_t centre = ck_zero_code(layout) / 8 - (ck_code_bits(layout) == 8 ? 16 : 0);
+                if (ck_scale_columns(layout) == 16) {
+                    __m256i low = dot_codes(layout, format, &codes, 0, 4, activations, low_parts);
+                    __m256i high = dot_codes(layout, format, &codes, 4, 4, activations, low_parts);
+                    low = _mm256_add_epi32(low, _mm256_set1_epi32(centre * block.zero_low[t]));
+                    high = _mm256_add_epi32(high, _mm256_set1_epi32(centre * block.zero_high[t]));
+                    sum = add_scaled(low, factors.scale, activation_scale, sum);
+                    sum = add_scaled(high, factors.scale_high, activation_scale, sum);
                 } else {
                     __m256i products = dot_codes(layout, format, &codes, 0, 8, activations, low_parts);
-                    // Symmetric codes count from 8 or 128, affine ones from 0; `dot` counts from 0 or 128.
-                    const int32_t zeros = block.zero_low[t] + block.zero_high[t];
-                    if (layout == CK_Q4S) products = _mm256_add_epi32(products, _mm256_set1_epi32(zeros));
-                    if (layout == CK_Q8A) products = _mm256_sub_epi32(products, _mm256_set1_epi32(16 * zeros));
-                    sum = add_scaled(products, scale, activation_scale, sum);
+                    if (centre != 0) {
+                        const int32_t zeros = block.zero_low[t] + block.zero_high[t];
+                        products = _mm256_add_epi32(products, _mm256_set1_epi32(centre * zeros));
+                    }
+                    sum = add_scaled(products, factors.scale, activation_scale, sum);
                     if (ck_has_offsets(layout)) {
-                        sum = _mm256_fmadd_ps(offset, _mm256_set1_ps(block.scaled_sum[t]), sum);
+                        sum = _mm256_fmadd_ps(factors.offset, _mm256_set1_ps(block.scaled_sum[t]), sum);
                     }
                 }
                 sums[t][h] = sum;

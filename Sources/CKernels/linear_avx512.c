@@ -23,7 +23,8 @@
 
 // One group's codes, 4 columns a register.
 CK_TEMPLATE void unpack_codes(const ck_layout layout, const uint8_t *codes, __m512i out[8]) {
-    if (!ck_is_four_bit(layout)) {
+    const int bits = ck_code_bits(layout);
+    if (bits == 8) {
 #pragma clang loop unroll(full)
         for (int j = 0; j < 8; j++) out[j] = _mm512_load_si512(codes + 64 * j);
         return;
@@ -35,6 +36,50 @@ CK_TEMPLATE void unpack_codes(const ck_layout layout, const uint8_t *codes, __m5
         out[j] = _mm512_and_si512(bytes, nibble);
         out[4 + j] = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble);
     }
+    if (bits == 4) return;
+    const __m512i mask = _mm512_set1_epi8(bits == 5 ? 0x10 : 0x30);
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 8; j++) {
+        // Register j's upper bits, moved to bit 4.
+        const int at = bits == 5 ? j : 2 * (j % 4);
+        __m512i upper = _mm512_load_si512(codes + CK_UPPER_BITS_AT + (bits == 5 ? 0 : 64 * (j / 4)));
+        upper = at < 4 ? _mm512_slli_epi16(upper, 4 - at) : _mm512_srli_epi16(upper, at - 4);
+        out[j] = _mm512_ternarylogic_epi32(out[j], upper, mask, 0xf8);  // out | (upper & mask)
+    }
+}
+
+// What one group of a panel multiplies its integer sums by: two scales where halves of the group have their own.
+typedef struct group_factors {
+    __m512 scale, scale_high, offset;
+} group_factors;
+
+CK_TEMPLATE __m512 load_bytes(const ck_layout layout, const uint8_t *bytes) {
+    const __m128i loaded = _mm_load_si128((const __m128i *)bytes);
+    return _mm512_cvtepi32_ps(layout == CK_Q6K ? _mm512_cvtepi8_epi32(loaded) : _mm512_cvtepu8_epi32(loaded));
+}
+
+// Those of the 256 columns that the group's integer factors multiply.
+CK_TEMPLATE group_factors load_super_factors(const ck_layout layout, const uint8_t *super) {
+    const __m512 scale = layout == CK_Q6K ? _mm512_load_ps(super) : ck_load_f16(super);
+    return (group_factors){scale, scale, layout == CK_Q6K ? scale : ck_load_f16(super + CK_PANEL * 2)};
+}
+
+CK_TEMPLATE group_factors load_factors(const ck_layout layout, const group_factors *super, const uint8_t *pair,
+                                       int half) {
+    const uint8_t *scales = pair + ck_scale_at(layout, half), *offsets = pair + ck_offset_at(layout, half);
+    group_factors factors;
+    if (ck_is_nested(layout)) {
+        factors.scale = factors.scale_high = factors.offset = _mm512_mul_ps(super->scale, load_bytes(layout, scales));
+        if (layout == CK_Q6K) {
+            factors.scale_high = _mm512_mul_ps(super->scale, load_bytes(layout, scales + CK_PANEL));
+        } else {
+            factors.offset = _mm512_mul_ps(super->offset, load_bytes(layout, offsets));
+        }
+    } else {
+        factors.scale = factors.scale_high = factors.offset = ck_load_f16(scales);
+        if (ck_has_offsets(layout)) factors.offset = ck_load_f16(offsets);
+    }
+    return factors;
 }
 
 // Adds four registers' (16 columns') products.
@@ -61,9 +106,9 @@ CK_TEMPLATE __m512i dot_codes(const ck_activation format, __m512i start, const _
     return format == CK_ACT_Q8 ? low : _mm512_add_epi32(_mm512_slli_epi32(high, 7), low);
 }
 
-// What an integer sum starts at: minus the zero point times the sum of the activations.
+// What an integer sum starts at: minus the zero point times the sum of the activations, which come as -8 times it.
 CK_TEMPLATE __m512i zero_point(const ck_layout layout, __m512i sum_of_zeros) {
-    return ck_is_four_bit(layout) ? sum_of_zeros : _mm512_slli_epi32(sum_of_zeros, 4);
+    return _mm512_slli_epi32(sum_of_zeros, layout == CK_Q8S ? 4 : layout == CK_Q6K ? 2 : 0);
 }
 
 CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation format, const int tokens,
@@ -74,24 +119,26 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
     __m512 sums[CK_TILE];
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) sums[t] = _mm512_setzero_ps();
+    group_factors super = {sums[0], sums[0], sums[0]};
 
     // The block's last tile fetches the next panel into L2, which the next tile would wait for: worth 5% where a panel
     // is large and a block holds few tiles. (For a single token, hardware prefetches better than any hint.)
     const bool last_of_several = at->token > at->block_begin && at->token + tokens == at->block_end;
     const bool fetch_next = tokens == CK_TILE && last_of_several && at->panel + 1 < at->panel_end;
-    const int64_t panel_bytes = groups / 2 * ck_pair_bytes(layout);
+    const int64_t panel_bytes = ck_padded_panel_bytes(layout, job->columns);
 
     for (int64_t first = 0; first < groups; first += 2, pair += ck_pair_bytes(layout)) {
+        if (ck_is_nested(layout) && first % (2 * CK_SUPER_PAIRS) == 0) {
+            super = load_super_factors(layout, pair);
+            pair += CK_SUPER_BYTES;
+        }
         if (fetch_next) {
 #pragma clang loop unroll(full)
             for (int i = 0; i < ck_pair_bytes(layout); i += 64) _mm_prefetch(pair + panel_bytes + i, _MM_HINT_T1);
         }
 #pragma clang loop unroll(disable)
         for (int half = 0; half < 2; half++) {
-            const __m512 scale = ck_load_f16(pair + ck_scale_at(layout, half));
-            __m512 scale_high = scale, offset = scale;
-            if (layout == CK_Q8S16) scale_high = ck_load_f16(pair + ck_scale_at(layout, half) + CK_PANEL * 2);
-            if (ck_has_offsets(layout)) offset = ck_load_f16(pair + ck_offset_at(layout, half));
+            const group_factors factors = load_factors(layout, &super, pair, half);
             __m512i codes[8];
             unpack_codes(layout, pair + ck_code_at(layout, half), codes);
             // An empty assembly statement pins the unpacked codes in registers; clang would unpack them anew for each
@@ -108,22 +155,22 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
                 const __m512 activation_scale = _mm512_set1_ps(block.scale[t]);
                 const __m512i zero_low = ck_broadcast_word(block.zero_low + t);
                 const __m512i zero_high = ck_broadcast_word(block.zero_high + t);
-                if (layout == CK_Q8S16) {
+                if (ck_scale_columns(layout) == 16) {
                     __m512i low = dot_codes(format, zero_point(layout, zero_low), codes, 4, activations, low_parts);
                     __m512i high = dot_codes(format, zero_point(layout, zero_high), codes + 4, 4, activations + 16,
                                              low_parts + 16);
-                    sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low), _mm512_mul_ps(scale, activation_scale), sums[t]);
+                    sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low), _mm512_mul_ps(factors.scale, activation_scale), sums[t]);
                     sums[t] =
-                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), _mm512_mul_ps(scale_high, activation_scale), sums[t]);
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), _mm512_mul_ps(factors.scale_high, activation_scale), sums[t]);
                     continue;
                 }
                 __m512i sum = ck_has_offsets(layout)
                                   ? _mm512_setzero_si512()
                                   : zero_point(layout, _mm512_add_epi32(zero_low, zero_high));
                 sum = dot_codes(format, sum, codes, 8, activations, low_parts);
-                sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, activation_scale), sums[t]);
+                sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(factors.scale, activation_scale), sums[t]);
                 if (ck_has_offsets(layout)) {
-                    sums[t] = _mm512_fmadd_ps(offset, _mm512_set1_ps(block.scaled_sum[t]), sums[t]);
+                    sums[t] = _mm512_fmadd_ps(factors.offset, _mm512_set1_ps(block.scaled_sum[t]), sums[t]);
                 }
             }
         }

@@ -26,14 +26,44 @@ static void store_tile(const ck_linear *job, int64_t panel, int64_t token, int64
 
 // One group's codes as [32 columns][16 rows].
 CK_TEMPLATE void unpack_codes(const ck_layout layout, const uint8_t *codes, int16_t out[CK_GROUP][CK_PANEL]) {
+    const int bits = ck_code_bits(layout);
+    const uint8_t *upper = codes + CK_UPPER_BITS_AT;
     for (int k = 0; k < CK_GROUP; k++) {
-        int column = ck_is_four_bit(layout) ? k % 16 : k;
-        const uint8_t *bytes = codes + column / 4 * CK_PANEL * 4 + column % 4;
+        const int vector = k / 4, shift = k < 16 ? 0 : 4;
         for (int r = 0; r < CK_PANEL; r++) {
-            int byte = bytes[4 * r];
-            out[k][r] = (int16_t)(!ck_is_four_bit(layout) ? byte : k < 16 ? byte & 15 : byte >> 4);
+            const int byte = 4 * r + k % 4;
+            int code = bits == 8 ? codes[64 * vector + byte] : codes[64 * (vector % 4) + byte] >> shift & 15;
+            if (bits == 5) code |= (upper[byte] >> vector & 1) << 4;
+            if (bits == 6) code |= (upper[64 * (vector / 4) + byte] >> 2 * (vector % 4) & 3) << 4;
+            out[k][r] = (int16_t)code;
         }
     }
+}
+
+// What one group of a panel multiplies its integer sums by: two scales where halves of the group have their own.
+typedef struct group_factors {
+    float scale[2][CK_PANEL], offset[CK_PANEL];
+} group_factors;
+
+CK_TEMPLATE group_factors load_factors(const ck_layout layout, const uint8_t *super, const uint8_t *pair, int half) {
+    group_factors factors;
+    const uint8_t *scales = pair + ck_scale_at(layout, half), *offsets = pair + ck_offset_at(layout, half);
+    for (int r = 0; r < CK_PANEL; r++) {
+        factors.offset[r] = 0;
+        if (layout == CK_Q6K) {
+            for (int i = 0; i < 2; i++) {
+                factors.scale[i][r] = ((const float *)super)[r] * (float)(int8_t)scales[i * CK_PANEL + r];
+            }
+        } else if (ck_is_nested(layout)) {
+            const uint16_t *halves = (const uint16_t *)super;
+            factors.scale[0][r] = factors.scale[1][r] = ck_f16_to_float(halves[r]) * (float)scales[r];
+            factors.offset[r] = ck_f16_to_float(halves[CK_PANEL + r]) * (float)offsets[r];
+        } else {
+            factors.scale[0][r] = factors.scale[1][r] = ck_f16_to_float(((const uint16_t *)scales)[r]);
+            if (ck_has_offsets(layout)) factors.offset[r] = ck_f16_to_float(((const uint16_t *)offsets)[r]);
+        }
+    }
+    return factors;
 }
 
 // Adds 16 columns' products with whole activation codes.
@@ -48,23 +78,20 @@ CK_TEMPLATE void dot(const ck_activation format, const int16_t weights[16][CK_PA
 CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation format, const int tokens,
                                 const ck_linear *job, const ck_tiles *at) {
     const int64_t panel = at->panel, token = at->token;
-    const uint8_t *pair = ck_panel_at(job, layout, panel);
+    const uint8_t *pair = ck_panel_at(job, layout, panel), *super = pair;
     const uint8_t *tile = ck_tile_at(format, job, token);
-    // 8-bit codes are centred on 128, 16 times the 8 that the activations' zero points are made for.
-    const int32_t centre = ck_has_offsets(layout) ? 0 : ck_is_four_bit(layout) ? 1 : 16;
+    // The activations' zero points are made for a code of 8.
+    const int32_t centre = ck_zero_code(layout) / 8;
     tile_sums sums = {{0}};
     for (int64_t group = 0; group < job->columns / CK_GROUP; group++) {
         int half = group % 2;
+        if (ck_is_nested(layout) && group % (2 * CK_SUPER_PAIRS) == 0) {
+            super = pair;
+            pair += CK_SUPER_BYTES;
+        }
         int16_t codes[CK_GROUP][CK_PANEL];
         unpack_codes(layout, pair + ck_code_at(layout, half), codes);
-        const uint16_t *scales = (const uint16_t *)(pair + ck_scale_at(layout, half));
-        const uint16_t *offsets = (const uint16_t *)(pair + ck_offset_at(layout, half));
-        float scale[2][CK_PANEL], offset[CK_PANEL];
-        for (int r = 0; r < CK_PANEL; r++) {
-            scale[0][r] = ck_f16_to_float(scales[r]);
-            scale[1][r] = layout == CK_Q8S16 ? ck_f16_to_float(scales[CK_PANEL + r]) : 0;
-            offset[r] = ck_has_offsets(layout) ? ck_f16_to_float(offsets[r]) : 0;
-        }
+        const group_factors factors = load_factors(layout, super, pair, half);
         ck_group_block block = ck_block_at(format, tile, tokens, group);
         for (int64_t t = 0; t < tokens; t++) {
             const int8_t *activations = block.codes + t * CK_GROUP;
@@ -76,13 +103,13 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
             dot(format, codes + 16, activations + 16, low_parts + 16, high);
             float activation_scale = block.scale[t], scaled_sum = block.scaled_sum[t];
             for (int r = 0; r < CK_PANEL; r++) {
-                if (layout == CK_Q8S16) {
-                    sums[t][r] += (float)low[r] * (scale[0][r] * activation_scale);
-                    sums[t][r] += (float)high[r] * (scale[1][r] * activation_scale);
+                if (ck_scale_columns(layout) == 16) {
+                    sums[t][r] += (float)low[r] * (factors.scale[0][r] * activation_scale);
+                    sums[t][r] += (float)high[r] * (factors.scale[1][r] * activation_scale);
                 } else {
-                    sums[t][r] += (float)(low[r] + high[r]) * (scale[0][r] * activation_scale);
+                    sums[t][r] += (float)(low[r] + high[r]) * (factors.scale[0][r] * activation_scale);
                 }
-                if (ck_has_offsets(layout)) sums[t][r] += offset[r] * scaled_sum;
+                if (ck_has_offsets(layout)) sums[t][r] += factors.offset[r] * scaled_sum;
             }
         }
         if (half == 1) pair += ck_pair_bytes(layout);

@@ -20,9 +20,7 @@ int64_t ck_padded_columns(ck_layout layout, int64_t columns) {
 }
 
 int64_t ck_panel_bytes(ck_layout layout, int64_t columns) {
-    int64_t padded = ck_padded_columns(layout, columns);
-    if (ck_is_quantized(layout)) return padded / CK_PAIR_COLUMNS * ck_pair_bytes(layout);
-    return padded * CK_PANEL * (layout == CK_F32 ? 4 : 2);
+    return ck_padded_panel_bytes(layout, ck_padded_columns(layout, columns));
 }
 
 int64_t ck_activation_bytes(ck_activation format, int64_t padded_columns, int64_t tokens) {
@@ -37,65 +35,126 @@ int64_t ck_activation_bytes(ck_activation format, int64_t padded_columns, int64_
 
 // MARK: - Quantized panels
 
-// Where the code of column `column` (0 ..< 32) of a group lies: a byte, and the nibble's shift in it.
-typedef struct code_place {
-    int byte, shift;
-} code_place;
+// The 32 codes of one row and group as they come, four to a word.
+typedef struct group_words {
+    uint32_t word[8];
+} group_words;
 
-CK_TEMPLATE code_place place_of_code(ck_layout layout, int lane, int column) {
-    int vector_column = ck_is_four_bit(layout) ? column % 16 : column;
-    int byte = (vector_column / 4 * CK_PANEL + lane) * 4 + vector_column % 4;
-    return (code_place){byte, ck_is_four_bit(layout) && column >= 16 ? 4 : 0};
+// The codes from `column` on, in the layout's own numbering. Those beyond the row mean zero: their scale is 0, and a
+// kernel's integer sums must be 0 too.
+CK_TEMPLATE group_words load_group(const ck_layout layout, const ck_affine_rows *source, int64_t row, int64_t column) {
+    const uint32_t every_byte = 0x01010101;
+    group_words group;
+    for (int j = 0; j < 8; j++) group.word[j] = (uint32_t)ck_zero_code(layout) * every_byte;
+    if (row >= source->rows || column >= source->columns) return group;
+    int64_t rest = source->columns - column;
+    uint8_t bytes[CK_GROUP];
+    const uint32_t shift = ck_zero_code(layout) == 0 ? 0 : (uint32_t)(ck_zero_code(layout) - source->zero_point);
+    memset(bytes, (uint8_t)((uint32_t)ck_zero_code(layout) - shift), sizeof bytes);
+    memcpy(bytes, source->codes + row * source->columns + column, (size_t)(rest < CK_GROUP ? rest : CK_GROUP));
+    memcpy(group.word, bytes, sizeof bytes);
+    // Bytes don't carry into their neighbours: a shifted code fits a byte.
+    for (int j = 0; j < 8; j++) group.word[j] += shift * every_byte;
+    return group;
 }
 
-// The layout's own code for zero; that of the affine ones is the caller's affair.
-CK_TEMPLATE int zero_code(ck_layout layout) {
-    if (ck_has_offsets(layout)) return 0;
-    return ck_is_four_bit(layout) ? 8 : 128;
+// Lane `row` of a group's code vectors.
+CK_TEMPLATE void store_group(const ck_layout layout, group_words group, int row, uint8_t *codes) {
+    const int bits = ck_code_bits(layout);
+    uint32_t *lane = (uint32_t *)codes + row;
+    if (bits == 8) {
+        for (int j = 0; j < 8; j++) lane[CK_PANEL * j] = group.word[j];
+        return;
+    }
+    for (int j = 0; j < 4; j++) {
+        lane[CK_PANEL * j] = (group.word[j] & 0x0f0f0f0f) | (group.word[4 + j] & 0x0f0f0f0f) << 4;
+    }
+    uint32_t *upper = (uint32_t *)(codes + CK_UPPER_BITS_AT) + row;
+    if (bits == 5) {
+        *upper = 0;
+        for (int j = 0; j < 8; j++) *upper |= (group.word[j] >> 4 & 0x01010101) << j;
+    } else if (bits == 6) {
+        for (int v = 0; v < 2; v++) {
+            upper[CK_PANEL * v] = 0;
+            for (int j = 0; j < 4; j++) upper[CK_PANEL * v] |= (group.word[4 * v + j] >> 4 & 0x03030303) << 2 * j;
+        }
+    }
 }
 
-CK_TEMPLATE void pack_affine(const ck_layout layout, const uint8_t *codes, const float *scales, const float *offsets,
-                             int64_t rows, int64_t columns, int32_t zero_point, uint8_t *panel) {
-    const int scale_columns = ck_scale_columns(layout);
-    const int32_t shift = ck_has_offsets(layout) ? 0 : zero_code(layout) - zero_point;
-    const int64_t scale_count = columns / scale_columns;
-    // Padding is zero: scale 0 and, so that a kernel's integer sums are zero too, the code for zero.
-    const int zero = zero_code(layout) * (ck_is_four_bit(layout) ? 0x11 : 1);
-    for (int64_t column = 0; column < columns; column += CK_PAIR_COLUMNS, panel += ck_pair_bytes(layout)) {
-        memset(panel, 0, (size_t)ck_code_at(layout, 0));
-        memset(panel + ck_code_at(layout, 0), zero, (size_t)(2 * ck_group_code_bytes(layout)));
-        uint16_t *pair_scales = (uint16_t *)panel;
-        uint16_t *pair_offsets = (uint16_t *)(panel + ck_offset_at(layout, 0));
-        for (int64_t row = 0; row < rows; row++) {
-            int64_t end = columns - column < CK_PAIR_COLUMNS ? columns - column : CK_PAIR_COLUMNS;
-            for (int64_t k = 0; k < end; k += scale_columns) {
-                int64_t from = row * scale_count + (column + k) / scale_columns;
-                int64_t to = k / scale_columns * CK_PANEL + row;
-                pair_scales[to] = ck_float_to_f16(scales[from]);
-                if (ck_has_offsets(layout)) pair_offsets[to] = ck_float_to_f16(offsets[from]);
-            }
-            for (int64_t k = 0; k < end; k++) {
-                code_place place = place_of_code(layout, (int)row, (int)(k % CK_GROUP));
-                uint8_t *byte = panel + ck_code_at(layout, (int)(k / CK_GROUP)) + place.byte;
-                int code = codes[row * columns + column + k] + shift;
-                if (ck_is_four_bit(layout)) {
-                    *byte = (uint8_t)((*byte & (0xf0 >> place.shift)) | ((code & 15) << place.shift));
-                } else {
-                    *byte = (uint8_t)code;
-                }
+// The code of column `column` (0 ..< 32) of a group.
+CK_TEMPLATE int code_at(const ck_layout layout, const uint8_t *codes, int lane, int column) {
+    const int bits = ck_code_bits(layout), vector = column / 4, byte = 4 * lane + column % 4;
+    if (bits == 8) return codes[64 * vector + byte];
+    int code = codes[64 * (vector % 4) + byte] >> (vector < 4 ? 0 : 4) & 15;
+    const uint8_t *upper = codes + CK_UPPER_BITS_AT;
+    if (bits == 5) code |= (upper[byte] >> vector & 1) << 4;
+    if (bits == 6) code |= (upper[64 * (vector / 4) + byte] >> 2 * (vector % 4) & 3) << 4;
+    return code;
+}
+
+// Scales and offsets, or their integer factors, of the groups of a pair that starts at `column`.
+CK_TEMPLATE void pack_factors(const ck_layout layout, const ck_affine_rows *source, int64_t column, uint8_t *pair) {
+    const int group_columns = ck_scale_columns(layout);
+    const int64_t group_count = source->columns / group_columns;
+    memset(pair, 0, (size_t)ck_code_at(layout, 0));
+    for (int64_t row = 0; row < source->rows; row++) {
+        for (int i = 0; i < CK_PAIR_COLUMNS / group_columns; i++) {
+            int64_t group = column / group_columns + i;
+            if (group >= group_count) break;
+            int64_t from = row * group_count + group, to = i * CK_PANEL + row;
+            if (ck_is_nested(layout)) {
+                pair[to] = source->scale_factors[from];
+                if (ck_has_offsets(layout)) pair[ck_offset_at(layout, 0) + to] = source->offset_factors[from];
+            } else {
+                ((uint16_t *)pair)[to] = ck_float_to_f16(source->scales[from]);
+                if (!ck_has_offsets(layout)) continue;
+                ((uint16_t *)(pair + ck_offset_at(layout, 0)))[to] = ck_float_to_f16(source->offsets[from]);
             }
         }
     }
 }
 
-void ck_pack_affine(ck_layout layout, const uint8_t *codes, const float *scales, const float *offsets, int64_t rows,
-                    int64_t columns, int32_t zero_point, void *panel) {
+CK_TEMPLATE void pack_super_scales(const ck_layout layout, const ck_affine_rows *source, int64_t column,
+                                   uint8_t *super) {
+    const int64_t count = (source->columns + CK_SUPER_GROUP - 1) / CK_SUPER_GROUP;
+    memset(super, 0, CK_SUPER_BYTES);
+    for (int64_t row = 0; row < source->rows; row++) {
+        const int64_t from = row * count + column / CK_SUPER_GROUP;
+        const uint16_t scale = ck_float_to_f16(source->scales[from]);
+        if (ck_has_offsets(layout)) {
+            ((uint16_t *)super)[row] = scale;
+            ((uint16_t *)super)[CK_PANEL + row] = ck_float_to_f16(source->offsets[from]);
+        } else {
+            ((float *)super)[row] = ck_f16_to_float(scale);
+        }
+    }
+}
+
+CK_TEMPLATE void pack_affine(const ck_layout layout, const ck_affine_rows *source, uint8_t *panel) {
+    for (int64_t column = 0; column < source->columns; column += CK_PAIR_COLUMNS) {
+        uint8_t *pair = panel + ck_pair_at(layout, column / CK_PAIR_COLUMNS);
+        if (ck_is_nested(layout) && column % CK_SUPER_GROUP == 0) {
+            pack_super_scales(layout, source, column, pair - CK_SUPER_BYTES);
+        }
+        pack_factors(layout, source, column, pair);
+        for (int half = 0; half < 2; half++) {
+            uint8_t *codes = pair + ck_code_at(layout, half);
+            for (int row = 0; row < CK_PANEL; row++) {
+                store_group(layout, load_group(layout, source, row, column + half * CK_GROUP), row, codes);
+            }
+        }
+    }
+}
+
+void ck_pack_affine(ck_layout layout, const ck_affine_rows *source, void *panel) {
     switch (layout) {
-        case CK_Q4S: pack_affine(CK_Q4S, codes, scales, offsets, rows, columns, zero_point, panel); break;
-        case CK_Q4A: pack_affine(CK_Q4A, codes, scales, offsets, rows, columns, zero_point, panel); break;
-        case CK_Q8S: pack_affine(CK_Q8S, codes, scales, offsets, rows, columns, zero_point, panel); break;
-        case CK_Q8S16: pack_affine(CK_Q8S16, codes, scales, offsets, rows, columns, zero_point, panel); break;
-        case CK_Q8A: pack_affine(CK_Q8A, codes, scales, offsets, rows, columns, zero_point, panel); break;
+        case CK_Q4S: pack_affine(CK_Q4S, source, panel); break;
+        case CK_Q4A: pack_affine(CK_Q4A, source, panel); break;
+        case CK_Q8S: pack_affine(CK_Q8S, source, panel); break;
+        case CK_Q8A: pack_affine(CK_Q8A, source, panel); break;
+        case CK_Q4K: pack_affine(CK_Q4K, source, panel); break;
+        case CK_Q5K: pack_affine(CK_Q5K, source, panel); break;
+        case CK_Q6K: pack_affine(CK_Q6K, source, panel); break;
         default: break;
     }
 }
@@ -103,18 +162,27 @@ void ck_pack_affine(ck_layout layout, const uint8_t *codes, const float *scales,
 CK_TEMPLATE void unpack_affine_row(const ck_layout layout, const uint8_t *panel, int lane, int64_t columns,
                                    float *out) {
     for (int64_t column = 0; column < columns; column++) {
-        const uint8_t *pair = panel + column / CK_PAIR_COLUMNS * ck_pair_bytes(layout);
+        const uint8_t *pair = panel + ck_pair_at(layout, column / CK_PAIR_COLUMNS);
         int in_pair = (int)(column % CK_PAIR_COLUMNS);
-        int scale_index = in_pair / ck_scale_columns(layout) * CK_PANEL + lane;
-        float scale = ck_f16_to_float(((const uint16_t *)pair)[scale_index]);
-        code_place place = place_of_code(layout, lane, in_pair % CK_GROUP);
-        int code = pair[ck_code_at(layout, in_pair / CK_GROUP) + place.byte];
-        if (ck_is_four_bit(layout)) code = (code >> place.shift) & 15;
-        float value = scale * (float)(code - zero_code(layout));
-        if (ck_has_offsets(layout)) {
-            value += ck_f16_to_float(((const uint16_t *)(pair + ck_offset_at(layout, 0)))[scale_index]);
+        int index = in_pair / ck_scale_columns(layout) * CK_PANEL + lane;
+        const uint8_t *offsets = pair + ck_offset_at(layout, 0);
+        float scale, offset = 0;
+        if (ck_is_nested(layout)) {
+            const uint8_t *super = panel + ck_pair_at(layout, column / CK_SUPER_GROUP * CK_SUPER_PAIRS) - CK_SUPER_BYTES;
+            if (ck_has_offsets(layout)) {
+                const uint16_t *halves = (const uint16_t *)super;
+                scale = ck_f16_to_float(halves[lane]) * (float)pair[index];
+                offset = ck_f16_to_float(halves[CK_PANEL + lane]) * (float)offsets[index];
+            } else {
+                scale = ((const float *)super)[lane] * (float)(int8_t)pair[index];
+            }
+        } else {
+            scale = ck_f16_to_float(((const uint16_t *)pair)[index]);
+            if (ck_has_offsets(layout)) offset = ck_f16_to_float(((const uint16_t *)offsets)[index]);
         }
-        out[column] = value;
+        int code = code_at(layout, pair + ck_code_at(layout, in_pair / CK_GROUP), lane, in_pair % CK_GROUP);
+        float value = scale * (float)(code - ck_zero_code(layout));
+        out[column] = ck_has_offsets(layout) ? value + offset : value;
     }
 }
 
@@ -153,8 +221,10 @@ void ck_unpack_row(ck_layout layout, const void *panels, int64_t row, int64_t co
         case CK_Q4S: unpack_affine_row(CK_Q4S, panel, lane, columns, out); break;
         case CK_Q4A: unpack_affine_row(CK_Q4A, panel, lane, columns, out); break;
         case CK_Q8S: unpack_affine_row(CK_Q8S, panel, lane, columns, out); break;
-        case CK_Q8S16: unpack_affine_row(CK_Q8S16, panel, lane, columns, out); break;
         case CK_Q8A: unpack_affine_row(CK_Q8A, panel, lane, columns, out); break;
+        case CK_Q4K: unpack_affine_row(CK_Q4K, panel, lane, columns, out); break;
+        case CK_Q5K: unpack_affine_row(CK_Q5K, panel, lane, columns, out); break;
+        case CK_Q6K: unpack_affine_row(CK_Q6K, panel, lane, columns, out); break;
         case CK_BF16:
             for (int64_t k = 0; k < columns; k++) {
                 out[k] = ck_bf16_to_float(((const uint16_t *)panel)[(k / 2 * CK_PANEL + lane) * 2 + k % 2]);

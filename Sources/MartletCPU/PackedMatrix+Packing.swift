@@ -6,6 +6,8 @@ final class PackingScratch {
     let codes: UnsafeMutablePointer<UInt8>
     let scales: UnsafeMutablePointer<Float>
     let offsets: UnsafeMutablePointer<Float>
+    let scaleFactors: UnsafeMutablePointer<UInt8>
+    let offsetFactors: UnsafeMutablePointer<UInt8>
     let values: UnsafeMutablePointer<Float>
 
     /// - Parameter columns: of the widest matrix.
@@ -14,6 +16,8 @@ final class PackingScratch {
         codes = .allocate(capacity: count)
         scales = .allocate(capacity: count)
         offsets = .allocate(capacity: count)
+        scaleFactors = .allocate(capacity: count)
+        offsetFactors = .allocate(capacity: count)
         values = .allocate(capacity: count)
     }
 
@@ -21,6 +25,8 @@ final class PackingScratch {
         codes.deallocate()
         scales.deallocate()
         offsets.deallocate()
+        scaleFactors.deallocate()
+        offsetFactors.deallocate()
         values.deallocate()
     }
 }
@@ -44,38 +50,42 @@ extension PackedMatrix {
         let panelRows = CK_PANEL
         let destination = segment.panels + panel * Int(ck_panel_bytes(segment.layout, Int64(columns)))
         let isFloat = [CK_F32, CK_F16, CK_BF16].contains(segment.layout)
-        var group = 0
-        var zeroPoint: Int32 = 0
+        var encoding: AffineEncoding?
         var rows = 0
         for lane in 0..<panelRows {
             guard let (source, row) = sourceRow(panel * panelRows + lane, of: segment, weight) else { break }
             if isFloat {
                 source.readRow(row, into: scratch.values + lane * columns)
-            } else if case .affine(let encoding) = source.encoding {
-                group = encoding.groupSize
-                zeroPoint = Int32(encoding.zeroPoint ?? 0)
-                let groups = columns / group
+            } else if case .affine(let affine) = source.encoding {
+                encoding = affine
+                let groups = columns / affine.groupSize
+                let scales = lane * (columns / (affine.superGroupSize ?? affine.groupSize))
                 source.readAffineRow(
-                    row, codes: scratch.codes + lane * columns, scales: scratch.scales + lane * groups,
-                    offsets: scratch.offsets + lane * groups)
+                    row,
+                    into: AffineRow(
+                        codes: scratch.codes + lane * columns, scales: scratch.scales + scales,
+                        offsets: scratch.offsets + scales, scaleFactors: scratch.scaleFactors + lane * groups,
+                        offsetFactors: scratch.offsetFactors + lane * groups))
             }
             rows += 1
         }
-        if isFloat {
-            ck_pack_float(segment.layout, scratch.values, Int64(rows), Int64(columns), destination)
+        if let encoding {
+            expandGroups(of: encoding, rows: rows, scratch)
+            var source = ck_affine_rows(
+                codes: scratch.codes, scales: scratch.scales, offsets: scratch.offsets,
+                scale_factors: scratch.scaleFactors, offset_factors: scratch.offsetFactors, rows: Int64(rows),
+                columns: Int64(columns), zero_point: Int32(encoding.zeroPoint ?? 0))
+            ck_pack_affine(segment.layout, &source, destination)
         } else {
-            expandGroups(to: segment.layout == CK_Q8S16 ? 16 : CK_GROUP, from: group, rows: rows, scratch)
-            ck_pack_affine(
-                segment.layout, scratch.codes, scratch.scales, scratch.offsets, Int64(rows), Int64(columns), zeroPoint,
-                destination)
+            ck_pack_float(segment.layout, scratch.values, Int64(rows), Int64(columns), destination)
         }
     }
 
     /// Kernels know one group size per layout; a larger group's scale is repeated.
-    private func expandGroups(to size: Int, from group: Int, rows: Int, _ scratch: PackingScratch) {
-        guard group > size else { return }
-        let groups = columns / group
-        let copies = group / size
+    private func expandGroups(of encoding: AffineEncoding, rows: Int, _ scratch: PackingScratch) {
+        guard encoding.superGroupSize == nil, encoding.groupSize > CK_GROUP else { return }
+        let groups = columns / encoding.groupSize
+        let copies = encoding.groupSize / CK_GROUP
         for index in stride(from: rows * groups - 1, through: 0, by: -1) {
             let (scale, offset) = (scratch.scales[index], scratch.offsets[index])
             for copy in 0..<copies {

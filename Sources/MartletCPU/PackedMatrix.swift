@@ -85,12 +85,14 @@ package struct LayoutPolicy: Sendable {
         case .f16: return CK_F16
         case .bf16: return CK_BF16
         case .affine(let encoding):
-            switch (encoding.bits, encoding.groupSize, encoding.zeroPoint) {
-            case (...4, let group, 8?) where group % 32 == 0: return CK_Q4S
-            case (...4, let group, _) where group % 32 == 0: return CK_Q4A
-            case (5...8, let group, .some) where group % 32 == 0: return CK_Q8S
-            case (5...8, let group, nil) where group % 32 == 0: return CK_Q8A
-            case (5...8, 16, .some): return CK_Q8S16
+            switch (encoding.bits, encoding.groupSize, encoding.zeroPoint, encoding.superGroupSize) {
+            case (...4, let group, 8?, nil) where group % 32 == 0: return CK_Q4S
+            case (...4, let group, _, nil) where group % 32 == 0: return CK_Q4A
+            case (5...8, let group, .some, nil) where group % 32 == 0: return CK_Q8S
+            case (5...8, let group, nil, nil) where group % 32 == 0: return CK_Q8A
+            case (...4, 32, nil, 256?): return CK_Q4K
+            case (5, 32, nil, 256?): return CK_Q5K
+            case (6, 16, 32?, 256?): return CK_Q6K
             default:
                 throw .unsupportedWeight(
                     name: name,

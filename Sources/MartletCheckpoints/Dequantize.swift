@@ -30,24 +30,37 @@ private func dequantizeRow<Block: QuantizedBlock>(
     _: Block.Type, _ source: UnsafeRawPointer, _ columns: Int, _ output: UnsafeMutablePointer<Float>
 ) {
     precondition(columns % Block.size == 0)
-    let groups = Block.size / Block.affine.groupSize
-    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { codeBuffer in
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { factorBuffer in
-            // Constant, non-zero capacities.
-            let codes = codeBuffer.baseAddress.unsafelyUnwrapped
-            let scales = factorBuffer.baseAddress.unsafelyUnwrapped
-            let offsets = scales + 16
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 288) { bytes in
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { floats in
+            // Constant, non-zero capacities: 256 codes and 2 · 16 factors, 2 · 16 scales and offsets.
+            let bytes = bytes.baseAddress.unsafelyUnwrapped
+            let floats = floats.baseAddress.unsafelyUnwrapped
+            let block = AffineRowBuffers(
+                codes: bytes, scales: floats, offsets: floats + 16, scaleFactors: bytes + 256,
+                offsetFactors: bytes + 272)
             var (source, output) = (source, output)
             for _ in 0..<columns / Block.size {
-                Block.decode(source, codes, scales, offsets)
-                for group in 0..<groups {
-                    evaluate(Block.self, codes + group * Block.affine.groupSize, scales[group], offsets[group], output)
+                Block.decode(source, block)
+                for group in 0..<Block.groups {
+                    let (scale, offset) = factors(Block.self, block, of: group)
+                    evaluate(Block.self, block.codes + group * Block.affine.groupSize, scale, offset, output)
                     output += Block.affine.groupSize
                 }
                 source += Block.bytes
             }
         }
     }
+}
+
+/// Scale and offset of one group of a decoded block.
+@inline(__always)
+private func factors<Block: QuantizedBlock>(
+    _: Block.Type, _ block: AffineRowBuffers, of group: Int
+) -> (scale: Float, offset: Float) {
+    guard Block.affine.superGroupSize != nil else { return (block.scales[group], block.offsets[group]) }
+    let factor = block.scaleFactors[group]
+    if Block.affine.isSymmetric { return (block.scales[0] * Float(Int8(bitPattern: factor)), 0) }
+    return (block.scales[0] * Float(factor), block.offsets[0] * Float(block.offsetFactors[group]))
 }
 
 /// One group. Symmetric types subtract the zero point from the code first, as the reference does: one rounding, not two.

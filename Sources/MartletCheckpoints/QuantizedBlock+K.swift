@@ -6,19 +6,18 @@
 enum Q4_K: QuantizedBlock {
     static var size: Int { 256 }
     static var bytes: Int { 144 }
-    static var affine: AffineFormat { AffineFormat(bits: 4, groupSize: 32, isSymmetric: false, zeroPoint: 0) }
+    static var affine: AffineFormat {
+        AffineFormat(bits: 4, groupSize: 32, isSymmetric: false, zeroPoint: 0, superGroupSize: 256)
+    }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
-        decodeGroupFactors(block, scales, offsets)
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
+        decodeFactors(block, row)
         for pair in 0..<4 {
             for half in 0..<2 {
                 let nibbles = load16(block + (16 + 32 * pair + 16 * half))
-                store16(lowNibbles(nibbles), codes + (64 * pair + 16 * half))
-                store16(highNibbles(nibbles), codes + (64 * pair + 32 + 16 * half))
+                store16(lowNibbles(nibbles), row.codes + (64 * pair + 16 * half))
+                store16(highNibbles(nibbles), row.codes + (64 * pair + 32 + 16 * half))
             }
         }
     }
@@ -28,20 +27,18 @@ enum Q4_K: QuantizedBlock {
     /// Bytes 0-3 hold the scales of groups 0-3 in six bits, and bytes 4-7 their minima. Bytes 8-11 hold the low four bits
     /// of the scales (below) and minima (above) of groups 4-7, whose high two bits are the top bits of bytes 0-3 and 4-7.
     @inline(__always)
-    static func decodeGroupFactors(
-        _ block: UnsafeRawPointer, _ scales: UnsafeMutablePointer<Float>, _ offsets: UnsafeMutablePointer<Float>
-    ) {
-        let scale = loadHalf(block)
-        let minimum = loadHalf(block + 2)
+    static func decodeFactors(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
+        row.scales[0] = loadHalf(block)
+        row.offsets[0] = -loadHalf(block + 2)
         let packed = block + 4
         for group in 0..<4 {
             let a = packed.load(fromByteOffset: group, as: UInt8.self)
             let b = packed.load(fromByteOffset: group + 4, as: UInt8.self)
             let c = packed.load(fromByteOffset: group + 8, as: UInt8.self)
-            scales[group] = scale * Float(a & 0x3F)
-            offsets[group] = -(minimum * Float(b & 0x3F))
-            scales[group + 4] = scale * Float((c & 0x0F) | ((a &>> 2) & 0x30))
-            offsets[group + 4] = -(minimum * Float((c &>> 4) | ((b &>> 2) & 0x30)))
+            row.scaleFactors[group] = a & 0x3F
+            row.offsetFactors[group] = b & 0x3F
+            row.scaleFactors[group + 4] = (c & 0x0F) | ((a &>> 2) & 0x30)
+            row.offsetFactors[group + 4] = (c &>> 4) | ((b &>> 2) & 0x30)
         }
     }
 }
@@ -50,20 +47,19 @@ enum Q4_K: QuantizedBlock {
 enum Q5_K: QuantizedBlock {
     static var size: Int { 256 }
     static var bytes: Int { 176 }
-    static var affine: AffineFormat { AffineFormat(bits: 5, groupSize: 32, isSymmetric: false, zeroPoint: 0) }
+    static var affine: AffineFormat {
+        AffineFormat(bits: 5, groupSize: 32, isSymmetric: false, zeroPoint: 0, superGroupSize: 256)
+    }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
-        Q4_K.decodeGroupFactors(block, scales, offsets)
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
+        Q4_K.decodeFactors(block, row)
         for half in 0..<2 {
             var fifths = load16(block + (16 + 16 * half))
             for pair in 0..<4 {
                 let nibbles = load16(block + (48 + 32 * pair + 16 * half))
-                store16(lowNibbles(nibbles) | ((fifths & 1) &<< 4), codes + (64 * pair + 16 * half))
-                store16(highNibbles(nibbles) | ((fifths & 2) &<< 3), codes + (64 * pair + 32 + 16 * half))
+                store16(lowNibbles(nibbles) | ((fifths & 1) &<< 4), row.codes + (64 * pair + 16 * half))
+                store16(highNibbles(nibbles) | ((fifths & 2) &<< 3), row.codes + (64 * pair + 32 + 16 * half))
                 fifths = fifths &>> 2
             }
         }
@@ -77,30 +73,25 @@ enum Q5_K: QuantizedBlock {
 enum Q6_K: QuantizedBlock {
     static var size: Int { 256 }
     static var bytes: Int { 210 }
-    static var affine: AffineFormat { AffineFormat(bits: 6, groupSize: 16, isSymmetric: true, zeroPoint: 32) }
+    static var affine: AffineFormat {
+        AffineFormat(bits: 6, groupSize: 16, isSymmetric: true, zeroPoint: 32, superGroupSize: 256)
+    }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
         for half in 0..<2 {
             for run in 0..<2 {
                 let pairs = load16(block + (128 + 32 * half + 16 * run))
                 let first = load16(block + (64 * half + 16 * run))
                 let second = load16(block + (64 * half + 32 + 16 * run))
-                let destination = codes + (128 * half + 16 * run)
+                let destination = row.codes + (128 * half + 16 * run)
                 store16(lowNibbles(first) | ((pairs & 0x03) &<< 4), destination)
                 store16(lowNibbles(second) | ((pairs & 0x0C) &<< 2), destination + 32)
                 store16(highNibbles(first) | (pairs & 0x30), destination + 64)
                 store16(highNibbles(second) | ((pairs & 0xC0) &>> 2), destination + 96)
             }
         }
-        let scale = loadHalf(block + 208)
-        for group in 0..<16 {
-            let factor = scale * Float(block.load(fromByteOffset: 192 + group, as: Int8.self))
-            scales[group] = factor
-            offsets[group] = -32 * factor
-        }
+        row.scales[0] = loadHalf(block + 208)
+        UnsafeMutableRawPointer(row.scaleFactors).copyMemory(from: block + 192, byteCount: 16)
     }
 }

@@ -7,16 +7,13 @@ enum Q4_0: QuantizedBlock {
     static var affine: AffineFormat { AffineFormat(bits: 4, groupSize: 32, isSymmetric: true, zeroPoint: 8) }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
         let scale = loadHalf(block)
         let nibbles = load16(block + 2)
-        store16(lowNibbles(nibbles), codes)
-        store16(highNibbles(nibbles), codes + 16)
-        scales[0] = scale
-        offsets[0] = -8 * scale
+        store16(lowNibbles(nibbles), row.codes)
+        store16(highNibbles(nibbles), row.codes + 16)
+        row.scales[0] = scale
+        row.offsets[0] = -8 * scale
     }
 }
 
@@ -27,15 +24,12 @@ enum Q4_1: QuantizedBlock {
     static var affine: AffineFormat { AffineFormat(bits: 4, groupSize: 32, isSymmetric: false, zeroPoint: 0) }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
         let nibbles = load16(block + 4)
-        store16(lowNibbles(nibbles), codes)
-        store16(highNibbles(nibbles), codes + 16)
-        scales[0] = loadHalf(block)
-        offsets[0] = loadHalf(block + 2)
+        store16(lowNibbles(nibbles), row.codes)
+        store16(highNibbles(nibbles), row.codes + 16)
+        row.scales[0] = loadHalf(block)
+        row.offsets[0] = loadHalf(block + 2)
     }
 }
 
@@ -46,16 +40,13 @@ enum Q5_0: QuantizedBlock {
     static var affine: AffineFormat { AffineFormat(bits: 5, groupSize: 32, isSymmetric: true, zeroPoint: 16) }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
         let scale = loadHalf(block)
         let nibbles = load16(block + 6)
-        store16(lowNibbles(nibbles) | fifthBits(block + 2), codes)
-        store16(highNibbles(nibbles) | fifthBits(block + 4), codes + 16)
-        scales[0] = scale
-        offsets[0] = -16 * scale
+        store16(lowNibbles(nibbles) | fifthBits(block + 2), row.codes)
+        store16(highNibbles(nibbles) | fifthBits(block + 4), row.codes + 16)
+        row.scales[0] = scale
+        row.offsets[0] = -16 * scale
     }
 }
 
@@ -66,15 +57,12 @@ enum Q5_1: QuantizedBlock {
     static var affine: AffineFormat { AffineFormat(bits: 5, groupSize: 32, isSymmetric: false, zeroPoint: 0) }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
         let nibbles = load16(block + 8)
-        store16(lowNibbles(nibbles) | fifthBits(block + 4), codes)
-        store16(highNibbles(nibbles) | fifthBits(block + 6), codes + 16)
-        scales[0] = loadHalf(block)
-        offsets[0] = loadHalf(block + 2)
+        store16(lowNibbles(nibbles) | fifthBits(block + 4), row.codes)
+        store16(highNibbles(nibbles) | fifthBits(block + 6), row.codes + 16)
+        row.scales[0] = loadHalf(block)
+        row.offsets[0] = loadHalf(block + 2)
     }
 }
 
@@ -85,15 +73,12 @@ enum Q8_0: QuantizedBlock {
     static var affine: AffineFormat { AffineFormat(bits: 8, groupSize: 32, isSymmetric: true, zeroPoint: 128) }
 
     @inline(__always)
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>
-    ) {
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers) {
         let scale = loadHalf(block)
         // Adding 128 flips the top bit.
-        store16(load16(block + 2) ^ 0x80, codes)
-        store16(load16(block + 18) ^ 0x80, codes + 16)
-        scales[0] = scale
-        offsets[0] = -128 * scale
+        store16(load16(block + 2) ^ 0x80, row.codes)
+        store16(load16(block + 18) ^ 0x80, row.codes + 16)
+        row.scales[0] = scale
+        row.offsets[0] = -128 * scale
     }
 }

@@ -6,10 +6,14 @@ protocol QuantizedBlock {
     /// Bytes in a block.
     static var bytes: Int { get }
     static var affine: AffineFormat { get }
-    /// Writes `size` codes, and `size / affine.groupSize` scales and offsets.
-    static func decode(
-        _ block: UnsafeRawPointer, _ codes: UnsafeMutablePointer<UInt8>, _ scales: UnsafeMutablePointer<Float>,
-        _ offsets: UnsafeMutablePointer<Float>)
+    /// Writes one block's codes and factors.
+    static func decode(_ block: UnsafeRawPointer, _ row: AffineRowBuffers)
+}
+
+extension QuantizedBlock {
+    static var groups: Int { size / affine.groupSize }
+    /// Scales and offsets that a block has in floating point.
+    static var scales: Int { size / (affine.superGroupSize ?? affine.groupSize) }
 }
 
 /// 16 bytes at any alignment.

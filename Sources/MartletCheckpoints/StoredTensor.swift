@@ -56,13 +56,9 @@ package struct StoredTensor: Sendable {
         }
     }
 
-    /// Row `row` of a quantized tensor as codes, scales and offsets: see `affineRow`.
-    package func affineRow(
-        _ row: Int, codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
-        offsets: UnsafeMutablePointer<Float>
-    ) {
-        MartletCheckpoints.affineRow(
-            type, source(row: row), columns: columns, codes: codes, scales: scales, offsets: offsets)
+    /// Row `row` of a quantized tensor as codes and factors: see `affineRow`.
+    package func affineRow(_ row: Int, into buffers: AffineRowBuffers) {
+        MartletCheckpoints.affineRow(type, source(row: row), columns: columns, into: buffers)
     }
 
     /// All elements, in canonical order.

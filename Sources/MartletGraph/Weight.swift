@@ -13,11 +13,41 @@ package struct AffineEncoding: Sendable, Hashable {
     package var groupSize: Int
     /// The code that means 0 if every offset is -zeroPoint · scale; nil if offsets are free.
     package var zeroPoint: Int?
+    /// Columns that share a floating-point scale and offset, of which each group's are integer multiples; nil where every
+    /// group has its own.
+    package var superGroupSize: Int?
 
-    package init(bits: Int, groupSize: Int, zeroPoint: Int?) {
+    package init(bits: Int, groupSize: Int, zeroPoint: Int?, superGroupSize: Int? = nil) {
         self.bits = bits
         self.groupSize = groupSize
         self.zeroPoint = zeroPoint
+        self.superGroupSize = superGroupSize
+    }
+}
+
+/// Where the codes and factors of one row of affine codes go.
+///
+/// value = scale · code + offset; with super groups, scale · scaleFactor · code + offset · offsetFactor, or, if there is a
+/// zero point, scale · scaleFactor · (code - zeroPoint) with signed factors.
+package struct AffineRow {
+    /// `[columns]`.
+    package var codes: UnsafeMutablePointer<UInt8>
+    /// `[columns / groupSize]`, or `[columns / superGroupSize]`.
+    package var scales: UnsafeMutablePointer<Float>
+    package var offsets: UnsafeMutablePointer<Float>
+    /// `[columns / groupSize]`; written only where there are super groups.
+    package var scaleFactors: UnsafeMutablePointer<UInt8>
+    package var offsetFactors: UnsafeMutablePointer<UInt8>
+
+    package init(
+        codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>, offsets: UnsafeMutablePointer<Float>,
+        scaleFactors: UnsafeMutablePointer<UInt8>, offsetFactors: UnsafeMutablePointer<UInt8>
+    ) {
+        self.codes = codes
+        self.scales = scales
+        self.offsets = offsets
+        self.scaleFactors = scaleFactors
+        self.offsetFactors = offsetFactors
     }
 }
 
@@ -33,10 +63,8 @@ package protocol WeightSource: Sendable {
 
     /// Writes one row as float32, `columns` values: the exact dequantized weights.
     func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>)
-    /// Writes one row's codes (`columns`), scales and offsets (`columns / groupSize` each). Only for affine encodings.
-    func readAffineRow(
-        _ row: Int, codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
-        offsets: UnsafeMutablePointer<Float>)
+    /// Writes one row's codes and factors. Only for affine encodings.
+    func readAffineRow(_ row: Int, into buffers: AffineRow)
     /// Tells the reader that the matrix has been repacked, so that its file pages may leave memory.
     func release()
 }

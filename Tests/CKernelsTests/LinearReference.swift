@@ -63,12 +63,9 @@ struct ReferenceProduct {
                     dot += group.codes[k % 32] * (Int(weights.codes[r * weights.columns + k]) - layout.zeroCode)
                     sum += group.codes[k % 32]
                 }
-                let scale = Double(weights.scales[r * weights.groups + index])
-                terms.append(Double(dot) * scale * Double(group.scale))
-                if layout.hasOffsets {
-                    terms.append(
-                        Double(weights.offsets[r * weights.groups + index]) * Double(group.scale) * Double(sum))
-                }
+                let (scale, offset) = weights.factors(row: r, column: first)
+                terms.append(Double(dot) * Double(scale) * Double(group.scale))
+                if layout.hasOffsets { terms.append(Double(offset) * Double(group.scale) * Double(sum)) }
             }
             return terms
         }

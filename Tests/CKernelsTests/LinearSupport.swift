@@ -14,23 +14,32 @@ struct Layout: CustomTestStringConvertible, Sendable {
     var hasOffsets = false
     /// The code that stands for zero in the symmetric layouts.
     var zeroCode = 0
+    /// Groups' scales are integer factors (of this largest magnitude) of one that 256 columns share; 0 if not.
+    var largestFactor = 0
     /// Whether the kernel reads 15-bit activations.
     var isPrecise = false
 
     static let q4s = Layout(id: CK_Q4S, testDescription: "q4s", groupSize: 32, maxCode: 15, zeroCode: 8)
     static let q4a = Layout(id: CK_Q4A, testDescription: "q4a", groupSize: 32, maxCode: 15, hasOffsets: true)
     static let q8s = Layout(id: CK_Q8S, testDescription: "q8s", groupSize: 32, maxCode: 255, zeroCode: 128)
-    static let q8s16 = Layout(id: CK_Q8S16, testDescription: "q8s16", groupSize: 16, maxCode: 255, zeroCode: 128)
     static let q8a = Layout(id: CK_Q8A, testDescription: "q8a", groupSize: 32, maxCode: 255, hasOffsets: true)
+    static let q4k = Layout(
+        id: CK_Q4K, testDescription: "q4k", groupSize: 32, maxCode: 15, hasOffsets: true, largestFactor: 63)
+    static let q5k = Layout(
+        id: CK_Q5K, testDescription: "q5k", groupSize: 32, maxCode: 31, hasOffsets: true, largestFactor: 63)
+    static let q6k = Layout(
+        id: CK_Q6K, testDescription: "q6k", groupSize: 16, maxCode: 63, zeroCode: 32, largestFactor: 127)
     static let bf16 = Layout(id: CK_BF16, testDescription: "bf16")
     static let f16 = Layout(id: CK_F16, testDescription: "f16")
     static let f32 = Layout(id: CK_F32, testDescription: "f32")
 
-    static let quantized = [q4s, q4a, q8s, q8s16, q8a]
+    static let quantized = [q4s, q4a, q8s, q8a, q4k, q5k, q6k]
     static let precise = quantized.map { layout in
         Layout(
             id: layout.id, testDescription: layout.testDescription + " by q16", groupSize: layout.groupSize,
-            maxCode: layout.maxCode, hasOffsets: layout.hasOffsets, zeroCode: layout.zeroCode, isPrecise: true)
+            maxCode: layout.maxCode, hasOffsets: layout.hasOffsets, zeroCode: layout.zeroCode,
+            largestFactor: layout.largestFactor,
+            isPrecise: true)
     }
     static let floating = [bf16, f16, f32]
     static let all = quantized + precise + floating
@@ -41,6 +50,9 @@ struct Layout: CustomTestStringConvertible, Sendable {
     var largestCode: Float { isPrecise ? 16319 : 127 }
 
     var isQuantized: Bool { groupSize > 0 }
+    var isNested: Bool { largestFactor > 0 }
+    /// Columns that share a floating-point scale.
+    var scaleSize: Int { isNested ? 256 : groupSize }
 
     /// A value as this floating-point layout stores it.
     func rounded(_ value: Float) -> Float {
@@ -102,14 +114,18 @@ struct Weights {
     let layout: Layout
     let rows: Int
     let columns: Int
-    /// Quantized: [rows][columns] codes and [rows][columns / groupSize] scales and offsets, already rounded to f16.
+    /// Quantized: [rows][columns] codes and [rows][columns / scaleSize, rounded up] scales and offsets, rounded to f16.
     var codes: [UInt8] = []
     var scales: [Float] = []
     var offsets: [Float] = []
+    /// Nested layouts: [rows][columns / groupSize], signed for q6k.
+    var scaleFactors: [UInt8] = []
+    var offsetFactors: [UInt8] = []
     /// What each element means, [rows][columns].
     var values: [Float] = []
 
     var groups: Int { columns / layout.groupSize }
+    var scaleGroups: Int { (columns + layout.scaleSize - 1) / layout.scaleSize }
     var paddedColumns: Int { Int(ck_padded_columns(layout.id, Int64(columns))) }
     var panels: Int { (rows + 15) / 16 }
 
@@ -120,8 +136,14 @@ struct Weights {
         var random = LinearRandom(state: seed)
         if layout.isQuantized {
             codes = (0..<rows * columns).map { _ in random.code(upTo: layout.maxCode) }
-            scales = (0..<rows * groups).map { _ in Float(Float16(random.unit() * 0.1)) }
-            offsets = (0..<rows * groups).map { _ in Float(Float16(random.unit())) }
+            let shrink: Float = layout.isNested ? 1 / Float(layout.largestFactor) : 1
+            scales = (0..<rows * scaleGroups).map { _ in Float(Float16(random.unit() * 0.1 * shrink)) }
+            offsets = (0..<rows * scaleGroups).map { _ in Float(Float16(random.unit() * shrink)) }
+            if layout.isNested {
+                let largest = layout.hasOffsets ? UInt8(layout.largestFactor) : 255
+                scaleFactors = (0..<rows * groups).map { _ in random.code(upTo: largest) }
+                offsetFactors = (0..<rows * groups).map { _ in random.code(upTo: largest) }
+            }
         } else {
             values = (0..<rows * columns).map { _ in layout.rounded(random.unit()) }
         }
@@ -132,10 +154,19 @@ struct Weights {
     mutating func fillValues() {
         guard layout.isQuantized else { return }
         values = (0..<rows * columns).map { index in
-            let group = index / columns * groups + index % columns / layout.groupSize
-            let value = scales[group] * Float(Int(codes[index]) - layout.zeroCode)
-            return layout.hasOffsets ? value + offsets[group] : value
+            let (scale, offset) = factors(row: index / columns, column: index % columns)
+            let value = scale * Float(Int(codes[index]) - layout.zeroCode)
+            return layout.hasOffsets ? value + offset : value
         }
+    }
+
+    /// Scale and offset of an element.
+    func factors(row: Int, column: Int) -> (scale: Float, offset: Float) {
+        let index = row * scaleGroups + column / layout.scaleSize
+        guard layout.isNested else { return (scales[index], offsets[index]) }
+        let group = row * groups + column / layout.groupSize
+        let factor = layout.hasOffsets ? Float(scaleFactors[group]) : Float(Int8(bitPattern: scaleFactors[group]))
+        return (scales[index] * factor, offsets[index] * Float(offsetFactors[group]))
     }
 
     func packed() -> AlignedBytes {
@@ -146,11 +177,13 @@ struct Weights {
             let count = min(16, rows - first)
             let place = packed.base + panel * panelBytes
             if layout.isQuantized {
-                ck_pack_affine(
+                packAffine(
                     layout.id, Array(codes[first * columns..<(first + count) * columns]),
-                    Array(scales[first * groups..<(first + count) * groups]),
-                    Array(offsets[first * groups..<(first + count) * groups]), Int64(count), Int64(columns),
-                    Int32(layout.zeroCode), place)
+                    scales: Array(scales[first * scaleGroups..<(first + count) * scaleGroups]),
+                    offsets: Array(offsets[first * scaleGroups..<(first + count) * scaleGroups]),
+                    scaleFactors: Array(scaleFactors.dropFirst(first * groups).prefix(count * groups)),
+                    offsetFactors: Array(offsetFactors.dropFirst(first * groups).prefix(count * groups)),
+                    rows: count, zeroPoint: layout.zeroCode, to: place)
             } else {
                 ck_pack_float(
                     layout.id, Array(values[first * columns..<(first + count) * columns]), Int64(count), Int64(columns),
@@ -158,6 +191,28 @@ struct Weights {
             }
         }
         return packed
+    }
+}
+
+/// One panel, from arrays as `ck_affine_rows` describes them.
+func packAffine(
+    _ layout: ck_layout, _ codes: [UInt8], scales: [Float], offsets: [Float] = [], scaleFactors: [UInt8] = [],
+    offsetFactors: [UInt8] = [], rows: Int, zeroPoint: Int, to panel: UnsafeMutableRawPointer
+) {
+    codes.withUnsafeBufferPointer { codes in
+        scales.withUnsafeBufferPointer { scales in
+            offsets.withUnsafeBufferPointer { offsets in
+                scaleFactors.withUnsafeBufferPointer { scaleFactors in
+                    offsetFactors.withUnsafeBufferPointer { offsetFactors in
+                        var source = ck_affine_rows(
+                            codes: codes.baseAddress, scales: scales.baseAddress, offsets: offsets.baseAddress,
+                            scale_factors: scaleFactors.baseAddress, offset_factors: offsetFactors.baseAddress,
+                            rows: Int64(rows), columns: Int64(codes.count / rows), zero_point: Int32(zeroPoint))
+                        ck_pack_affine(layout, &source, panel)
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ import Testing
     /// Rows that leave panels of one row, one short of full, full, and an odd number of panels; columns that are less
     /// than a pair of groups, an odd number of groups, and many.
     static func shapes(_ layout: Layout) -> [(rows: Int, columns: Int)] {
-        let odd = layout.id == CK_Q8S16 ? 48 : layout.isQuantized ? 32 : 1
+        let odd = layout.groupSize == 16 ? 48 : layout.isQuantized ? 32 : 1
         let padded = layout.isQuantized ? 96 : 70
         return [(1, odd), (15, padded), (16, 64), (17, 32), (33, padded), (35, 576)]
     }
@@ -108,6 +108,8 @@ import Testing
             weights.codes = weights.codes.map { _ in code }
             weights.scales = weights.scales.map { _ in 0.5 }
             weights.offsets = weights.offsets.map { _ in 2 }
+            weights.scaleFactors = weights.scaleFactors.map { _ in 1 }
+            weights.offsetFactors = weights.offsetFactors.map { _ in 1 }
             let activations = [Float](repeating: layout.largestCode * sign, count: 64 * 9)
             let centred = Float(Int(code) - layout.zeroCode)
             let expected = 64 * layout.largestCode * sign * (centred * 0.5 + (layout.hasOffsets ? 2 : 0))

@@ -38,14 +38,12 @@ struct RandomWeight: WeightSource {
         for column in 0..<columns { target[column] = values[row * columns + column] }
     }
 
-    func readAffineRow(
-        _ row: Int, codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
-        offsets: UnsafeMutablePointer<Float>
-    ) {
+    func readAffineRow(_ row: Int, into buffers: AffineRow) {
         let groups = columns / 32
-        for column in 0..<columns { codes[column] = self.codes[row * columns + column] }
+        for column in 0..<columns { buffers.codes[column] = codes[row * columns + column] }
         for group in 0..<groups {
-            (scales[group], offsets[group]) = (self.scales[row * groups + group], self.offsets[row * groups + group])
+            buffers.scales[group] = scales[row * groups + group]
+            buffers.offsets[group] = offsets[row * groups + group]
         }
     }
 

@@ -164,7 +164,20 @@ import Testing
         #expect(tensor.source(row: 9) == start + 3 * 20)
         var (codes, scale, offset) = ([UInt8](repeating: 0, count: 32), Float(0), Float(0))
         var row = [Float](repeating: 0, count: 32)
-        tensor.affineRow(9, codes: &codes, scales: &scale, offsets: &offset)
+        var noFactors: [UInt8] = [0]
+        noFactors.withUnsafeMutableBufferPointer { none in
+            codes.withUnsafeMutableBufferPointer { codes in
+                withUnsafeMutablePointer(to: &scale) { scale in
+                    withUnsafeMutablePointer(to: &offset) { offset in
+                        tensor.affineRow(
+                            9,
+                            into: AffineRowBuffers(
+                                codes: codes.baseAddress!, scales: scale, offsets: offset,
+                                scaleFactors: none.baseAddress!, offsetFactors: none.baseAddress!))
+                    }
+                }
+            }
+        }
         tensor.dequantizeRow(9, into: &row)
         #expect(codes.map { scale * Float($0) + offset } == row)
         // Row 3 of the file starts with byte 60 of 0, 1, 2, …: scale, minimum, then the nibbles of byte 64.

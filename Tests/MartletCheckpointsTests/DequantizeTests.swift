@@ -60,29 +60,18 @@ struct DequantizeFixture: Sendable, CustomTestStringConvertible {
     func `scale times code plus offset is the weight`(fixture: DequantizeFixture) throws {
         let affine = try #require(fixture.type.affine)
         let count = fixture.expected.count
-        let groups = count / affine.groupSize
-        var codes = [UInt8](repeating: 0, count: count + 1)
-        var scales = [Float](repeating: 0, count: groups + 1)
-        var offsets = [Float](repeating: 0, count: groups + 1)
-        codes[count] = 77
-        scales[groups] = 77
-        offsets[groups] = 77
-        fixture.source.withUnsafeBytes { source in
-            affineRow(
-                fixture.type, source.baseAddress!, columns: count, codes: &codes, scales: &scales, offsets: &offsets)
-        }
-        #expect(codes[count] == 77 && scales[groups] == 77 && offsets[groups] == 77, "wrote past the end")
+        let row = DecodedRow(fixture.source, fixture.type, affine, columns: count)
         for column in 0..<count {
-            let (scale, offset) = (scales[column / affine.groupSize], offsets[column / affine.groupSize])
-            #expect(Int(codes[column]) < 1 << affine.bits)
-            if affine.isSymmetric {
-                #expect(sameBits(offset, -Float(affine.zeroPoint) * scale))
+            let (scale, offset) = row.factors(column)
+            #expect(Int(row.codes[column]) < 1 << affine.bits)
+            let value =
+                affine.isSymmetric
                 // One subtraction of small integers is exact: the product must be equal to the bit.
-                let value = scale * Float(Int(codes[column]) - affine.zeroPoint)
-                #expect(sameBits(value, fixture.expected[column]), "column \(column)")
-            } else {
-                let value = scale * Float(codes[column]) + offset
-                #expect(sameBits(value, fixture.expected[column]), "column \(column)")
+                ? scale * Float(Int(row.codes[column]) - affine.zeroPoint)
+                : scale * Float(row.codes[column]) + offset
+            #expect(sameBits(value, fixture.expected[column]), "column \(column)")
+            if affine.isSymmetric, affine.superGroupSize == nil {
+                #expect(sameBits(offset, -Float(affine.zeroPoint) * scale))
             }
         }
     }
@@ -105,3 +94,54 @@ struct DequantizeFixture: Sendable, CustomTestStringConvertible {
 }
 
 func sameBits(_ a: Float, _ b: Float) -> Bool { a.bitPattern == b.bitPattern || (a.isNaN && b.isNaN) }
+
+/// The affine view of a row, decoded into arrays that end with a canary each.
+private struct DecodedRow {
+    let affine: AffineFormat
+    var codes: [UInt8]
+    var scales: [Float]
+    var offsets: [Float]
+    var scaleFactors: [UInt8]
+    var offsetFactors: [UInt8]
+
+    init(_ source: [UInt8], _ type: TensorType, _ affine: AffineFormat, columns: Int) {
+        self.affine = affine
+        let groups = columns / affine.groupSize
+        let scaleCount = columns / (affine.superGroupSize ?? affine.groupSize)
+        codes = [UInt8](repeating: 77, count: columns + 1)
+        scales = [Float](repeating: 77, count: scaleCount + 1)
+        offsets = scales
+        scaleFactors = [UInt8](repeating: 77, count: groups + 1)
+        offsetFactors = scaleFactors
+        source.withUnsafeBytes { source in
+            codes.withUnsafeMutableBufferPointer { codes in
+                scales.withUnsafeMutableBufferPointer { scales in
+                    offsets.withUnsafeMutableBufferPointer { offsets in
+                        scaleFactors.withUnsafeMutableBufferPointer { scaleFactors in
+                            offsetFactors.withUnsafeMutableBufferPointer { offsetFactors in
+                                affineRow(
+                                    type, source.baseAddress!, columns: columns,
+                                    into: AffineRowBuffers(
+                                        codes: codes.baseAddress!, scales: scales.baseAddress!,
+                                        offsets: offsets.baseAddress!, scaleFactors: scaleFactors.baseAddress!,
+                                        offsetFactors: offsetFactors.baseAddress!))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        #expect(codes[columns] == 77 && scales[scaleCount] == 77 && offsets[scaleCount] == 77, "wrote past the end")
+        #expect(scaleFactors[groups] == 77 && offsetFactors[groups] == 77, "wrote past the end")
+    }
+
+    func factors(_ column: Int) -> (scale: Float, offset: Float) {
+        let group = column / affine.groupSize
+        guard let superGroup = affine.superGroupSize else { return (scales[group], offsets[group]) }
+        let factor = scaleFactors[group]
+        if affine.isSymmetric { return (scales[column / superGroup] * Float(Int8(bitPattern: factor)), 0) }
+        return (
+            scales[column / superGroup] * Float(factor), offsets[column / superGroup] * Float(offsetFactors[group])
+        )
+    }
+}

@@ -9,10 +9,7 @@ private struct FakeWeight: WeightSource {
     var byteCount: Int { rows * columns / 2 }
 
     func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>) {}
-    func readAffineRow(
-        _ row: Int, codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
-        offsets: UnsafeMutablePointer<Float>
-    ) {}
+    func readAffineRow(_ row: Int, into buffers: AffineRow) {}
     func release() {}
 }
 
@@ -42,7 +39,8 @@ private func traceLlama(layers: Int, bias: Bool = false) -> Graph {
                 q: q.rope(rotary, headDim: headDim), k: k.rope(rotary, headDim: headDim), v: v, attention)
             let sum = h + attended.linear(weight(hidden, hidden))
             let y = sum.rmsNorm(norm())
-            return sum + (y.linear(weight(inner, hidden)).silu() * y.linear(weight(inner, hidden)))
+            return sum
+                + (y.linear(weight(inner, hidden)).silu() * y.linear(weight(inner, hidden)))
                 .linear(weight(hidden, inner))
         }
     }

@@ -76,9 +76,6 @@ private struct NoWeight: WeightSource {
     var byteCount: Int { rows * columns * 4 }
 
     func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>) {}
-    func readAffineRow(
-        _ row: Int, codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
-        offsets: UnsafeMutablePointer<Float>
-    ) {}
+    func readAffineRow(_ row: Int, into buffers: AffineRow) {}
     func release() {}
 }

@@ -17,6 +17,7 @@ enum {
     CK_PANEL = 16,       // weight rows interleaved in a panel: one 32-bit lane owns one row
     CK_TILE = 8,         // tokens in an activation tile (the last tile of a batch may hold fewer)
     CK_GROUP = 32,       // K values that share an activation scale
+    CK_SUPER_GROUP = 256,  // columns that share the scale of their groups' scales (q4k, q5k, q6k)
     CK_Q8_BLOCK = 48,    // bytes per token and group of a q8 activation tile
     CK_Q16_BLOCK = 80,   // the same of a q16 tile
     CK_PAGE = 64,        // KV rows in a page, the unit that attention kernels read
@@ -27,20 +28,32 @@ enum {
 // with zero rows. Columns are padded to a multiple of 64 (quantized), 32 (bf16) or 1 (f16, f32).
 //
 // Quantized panels are a sequence of *pairs*, each two groups of 32 columns:
-//   scales   f16 [2][16]       (q8s16: [4][16], one scale per 16 columns)
+//   scales   f16 [2][16]
 //   offsets  f16 [2][16]       (only q4a and q8a)
 //   codes    4-bit: u8 [2][4][16][4]: byte i of lane r in vector j holds column 4j+i (low nibble) and 16+4j+i (high)
 //            8-bit: u8 [2][8][16][4]: byte i of lane r in vector j holds column 4j+i
-// value = scale * (code - 8)         q4s
-//         scale * code + offset      q4a, q8a
-//         scale * (code - 128)       q8s, q8s16
+// The layouts of K-quants have scales that are themselves quantized: every four pairs (256 columns) are preceded by
+//   scales   f16 [16] and offsets f16 [16] (q4k, q5k), or scales f32 [16] (q6k), which are f16 in the files
+// and a pair holds integer factors of them. (One stream: super scales in a header of the panel halved the speed.)
+//   scale factors   u8 [2][16]   (q6k: i8 [4][16], one per 16 columns)
+//   offset factors  u8 [2][16]   (not q6k)
+//   codes    per group 4-bit codes as above, followed by the upper bits:
+//            5-bit: u8 [16][4]: bit j of byte i of lane r belongs to column 4j+i
+//            6-bit: u8 [2][16][4]: bits 2j and 2j+1 of byte i of lane r in vector v belong to column 16v+4j+i
+// value = scale * (code - 8)                                    q4s
+//         scale * code + offset                                 q4a, q8a
+//         scale * (code - 128)                                  q8s
+//         scale * factor * code + offset * offset factor        q4k, q5k
+//         scale * factor * (code - 32)                          q6k
 // bf16 panels are u16 [columns/2][16][2]; f16 and f32 panels are [columns][16].
 typedef enum ck_layout {
     CK_Q4S,
     CK_Q4A,
     CK_Q8S,
-    CK_Q8S16,
     CK_Q8A,
+    CK_Q4K,
+    CK_Q5K,
+    CK_Q6K,
     CK_BF16,
     CK_F16,
     CK_F32,
@@ -48,7 +61,7 @@ typedef enum ck_layout {
 } ck_layout;
 
 // What a linear kernel reads as activations for `tokens` tokens and `columns` padded columns:
-//   q8    (q4s … q8a) tiles of 8 tokens, one after the other; the last holds m = tokens % 8 if that is not 0. A tile of
+//   q8    (q4s … q6k) tiles of 8 tokens, one after the other; the last holds m = tokens % 8 if that is not 0. A tile of
 //         m tokens is columns/32 blocks, each
 //             i8  codes[m][32]          symmetric, round to nearest even, scale = absmax / 127
 //             f32 scale[m]
@@ -56,7 +69,7 @@ typedef enum ck_layout {
 //             i32 zero_high[m]          -8 * sum(codes[16..<32])
 //             f32 scaled_sum[m]         scale * sum(codes)
 //         so a tile of m tokens takes m * columns/32 * 48 bytes. Padded columns are zero.
-//   q16   (q4s … q8a, the accurate kernels) the same tiles with 15-bit codes in two parts; a block is
+//   q16   (q4s … q6k, the accurate kernels) the same tiles with 15-bit codes in two parts; a block is
 //             i8  high[m][32], low[m][32]   code = 128 * high + low, low in [-64, 63], scale = absmax / 16319
 //             f32 scale[m], i32 zero_low[m], i32 zero_high[m], f32 scaled_sum[m]   as above, of the whole codes
 //   bf16  (bf16) the same tiles; a tile of m tokens is u16 [columns/2][m][2].
@@ -215,11 +228,19 @@ int64_t ck_padded_columns(ck_layout layout, int64_t columns);
 int64_t ck_panel_bytes(ck_layout layout, int64_t columns);
 int64_t ck_activation_bytes(ck_activation format, int64_t padded_columns, int64_t tokens);
 
-// One panel from up to 16 rows of affine codes. codes [16][columns], scales and offsets [16][columns/group_size] as f32
-// with value = scale * code + offset; rows beyond `rows` are padded. For the symmetric layouts `zero_point` is the code
-// that means 0 and the codes are shifted to the layout's own (8 or 128); `offsets` may be NULL then.
-void ck_pack_affine(ck_layout layout, const uint8_t *codes, const float *scales, const float *offsets, int64_t rows,
-                    int64_t columns, int32_t zero_point, void *panel);
+// Up to 16 rows of codes with their scales, in f32 that is rounded to f16. A *group* is 32 columns, or 16 for q6k.
+typedef struct ck_affine_rows {
+    const uint8_t *codes;    // [rows][columns]
+    const float *scales;     // [rows][columns / group]; q4k, q5k, q6k: [rows][columns / 256, rounded up]
+    const float *offsets;    // as scales; not read by the symmetric layouts
+    const uint8_t *scale_factors;   // [rows][columns / group]: q4k, q5k, q6k (signed) only
+    const uint8_t *offset_factors;  // the same: q4k and q5k only
+    int64_t rows, columns;
+    int32_t zero_point;  // the code that means 0: for a symmetric layout the codes are shifted to its own (8, 32, 128)
+} ck_affine_rows;
+
+// One panel from up to 16 rows; those beyond `rows` are padded. Codes fit the layout's bits.
+void ck_pack_affine(ck_layout layout, const ck_affine_rows *source, void *panel);
 // One panel from up to 16 rows of f32 values [16][columns] (bf16, f16: rounded to nearest even; f32).
 void ck_pack_float(ck_layout layout, const float *values, int64_t rows, int64_t columns, void *panel);
 // One row of a packed matrix as f32 (embedding lookup). `panels` is panel 0.

@@ -26,17 +26,18 @@ struct StoredWeight: WeightSource {
             encoding = .affine(
                 AffineEncoding(
                     bits: format.bits, groupSize: format.groupSize,
-                    zeroPoint: format.isSymmetric ? format.zeroPoint : nil))
+                    zeroPoint: format.isSymmetric ? format.zeroPoint : nil, superGroupSize: format.superGroupSize))
         }
     }
 
     func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>) { tensor.dequantizeRow(row, into: values) }
 
-    func readAffineRow(
-        _ row: Int, codes: UnsafeMutablePointer<UInt8>, scales: UnsafeMutablePointer<Float>,
-        offsets: UnsafeMutablePointer<Float>
-    ) {
-        tensor.affineRow(row, codes: codes, scales: scales, offsets: offsets)
+    func readAffineRow(_ row: Int, into buffers: AffineRow) {
+        tensor.affineRow(
+            row,
+            into: AffineRowBuffers(
+                codes: buffers.codes, scales: buffers.scales, offsets: buffers.offsets,
+                scaleFactors: buffers.scaleFactors, offsetFactors: buffers.offsetFactors))
     }
 
     func release() { tensor.releasePages() }
