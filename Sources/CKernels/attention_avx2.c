@@ -9,11 +9,7 @@
 #include "vector_avx2.h"
 
 #include "attention_kernel.h"
-#include "attention_baseline.h"
 
-void ck_fill_attention_avx2(ck_kernels *table) {
-    fill_attention(table);
-    fill_baseline_attention(table);
-}
+void ck_fill_attention_avx2(ck_kernels *table) { fill_attention(table); }
 #pragma clang attribute pop
 #endif

@@ -3,9 +3,5 @@
 #include "vector_portable.h"
 
 #include "attention_kernel.h"
-#include "attention_baseline.h"
 
-void ck_fill_attention_portable(ck_kernels *table) {
-    fill_attention(table);
-    fill_baseline_attention(table);
-}
+void ck_fill_attention_portable(ck_kernels *table) { fill_attention(table); }

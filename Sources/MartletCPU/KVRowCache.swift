@@ -36,15 +36,12 @@ final class KVRowCache {
     /// - Parameter rows: at least; as many as a pool for that many holds.
     init(_ attentions: [AttentionParameters], rows: Int, type: KVType) throws(CPUBackendError) {
         let rows = (rows + KVPool.pageRows - 1) / KVPool.pageRows * KVPool.pageRows
-        let kernelType: ck_kv_type =
-            switch type {
-            case .f16: CK_KV_F16
-            case .f32: CK_KV_F32
-            }
+        guard type == .f16 || type == .f32 else { throw .unsupportedKVType(type.rawValue) }
+        let elementBytes = type == .f16 ? 2 : 4
         var total = 0
         var layouts: [(attention: AttentionParameters, offset: Int, rowBytes: Int)] = []
         for attention in attentions {
-            let rowBytes = KVPool.valueStride(attention.kv.headDim) * type.byteCount
+            let rowBytes = KVPool.valueStride(attention.kv.headDim) * elementBytes
             layouts.append((attention, total, rowBytes))
             total += 2 * attention.heads * rows * rowBytes
         }
@@ -54,7 +51,7 @@ final class KVRowCache {
             let kv = attention.kv
             layers[kv.layer] = Layer(
                 base: memory.base + offset, heads: attention.heads, kvHeads: kv.kvHeads, headDim: kv.headDim,
-                rows: rows, rowBytes: rowBytes, type: kernelType)
+                rows: rows, rowBytes: rowBytes, type: type == .f16 ? CK_KV_F16 : CK_KV_F32)
         }
         self.rows = rows
         self.layers = layers
