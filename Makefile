@@ -8,7 +8,7 @@ PROMPT ?= Why is the sky blue?
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 TEST_FLAGS := -Xswiftc -enable-testing
 
-.PHONY: run test build model format clean
+.PHONY: run test build model neon format clean
 
 run: model build
 	.build/release/martlet run $(MODEL) "$(PROMPT)"
@@ -20,12 +20,17 @@ build:
 # time: those on the real model keep all processors busy, and the others would wait behind them.
 test: model
 	swift build -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --build-tests
+	scripts/check-neon.sh
 	scripts/check-readme.sh
 	swift test -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --skip-build --no-parallel
 
 model: $(MODEL)
 $(MODEL):
 	scripts/fetch-model.sh $(MODEL)
+
+# Install what running the NEON kernels under qemu takes, and run them.
+neon:
+	scripts/check-neon.sh --install
 
 format:
 	swift format -i -r Package.swift Sources Tests

@@ -1,8 +1,13 @@
 // Chooses the kernels that this CPU can run.
 //
 // Tables are layered: AVX2 starts as a copy of the portable table and AVX-512 as a copy of AVX2's, then each overrides
-// what it has; so no entry is ever missing. A CPU with AVX512_VNNI but without AVX512_BF16 keeps AVX2's bf16 kernels.
+// what it has; so no entry is ever missing. A CPU with AVX512_VNNI but without AVX512_BF16 keeps AVX2's bf16 kernels. On
+// arm64 NEON starts from the portable table, and without the dot-product extension keeps its quantized linear kernels.
 #include <pthread.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 #include "internal.h"
 #include "tables.h"
@@ -48,6 +53,24 @@ static void fill_avx512(ck_kernels *table) {
     ck_fill_attention_baseline_avx512(table);
     ck_fill_elementwise_avx512(table);
 }
+#elif defined(__aarch64__)
+static int has_dot_product(void) {
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+static void fill_neon(ck_kernels *table) {
+    table->name = "neon";
+    ck_fill_linear_neon(table);
+    if (has_dot_product()) ck_fill_linear_neondot(table);
+    ck_fill_attention_neon(table);
+    ck_fill_elementwise_neon(table);
+}
 #endif
 
 static void fill_tables(void) {
@@ -57,6 +80,8 @@ static void fill_tables(void) {
     __builtin_cpu_init();
     if (has_avx2()) fill[count++] = fill_avx2;
     if (has_avx512()) fill[count++] = fill_avx512;
+#elif defined(__aarch64__)
+    fill[count++] = fill_neon;
 #endif
     for (int i = 0; i < count; i++) {
         ck_kernels *table = &tables[count - 1 - i];

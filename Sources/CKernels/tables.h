@@ -5,10 +5,13 @@
 void ck_fill_linear_portable(ck_kernels *table);
 void ck_fill_linear_avx2(ck_kernels *table);
 void ck_fill_linear_avx512(ck_kernels *table);
+void ck_fill_linear_neon(ck_kernels *table);
+void ck_fill_linear_neondot(ck_kernels *table);  // the part of the NEON table that needs FEAT_DotProd besides
 
 void ck_fill_attention_portable(ck_kernels *table);
 void ck_fill_attention_avx2(ck_kernels *table);
 void ck_fill_attention_avx512(ck_kernels *table);
+void ck_fill_attention_neon(ck_kernels *table);
 
 void ck_fill_attention_baseline_portable(ck_kernels *table);
 void ck_fill_attention_baseline_avx2(ck_kernels *table);
@@ -17,3 +20,4 @@ void ck_fill_attention_baseline_avx512(ck_kernels *table);
 void ck_fill_elementwise_portable(ck_kernels *table);
 void ck_fill_elementwise_avx2(ck_kernels *table);
 void ck_fill_elementwise_avx512(ck_kernels *table);
+void ck_fill_elementwise_neon(ck_kernels *table);

@@ -41,7 +41,7 @@ package enum CPUBackendError: Error, CustomStringConvertible {
         case .unsupportedKVType(let type):
             "keys and values of type \(type): the optimization ladder takes f16 and f32"
         case .unknownInstructionSet(let name):
-            "MARTLET_ISA=\(name): not one of avx512, avx2, portable, or this CPU lacks it"
+            "MARTLET_ISA=\(name): not one of avx512, avx2, neon, portable, or this CPU lacks it"
         case .unsupportedWeight(let name, let reason):
             "\(name): \(reason)"
         }

@@ -6,14 +6,19 @@ package import MartletGraph
 package struct CPUBackend: Backend {
     package let threads: Int
     package let policy: LayoutPolicy
-    /// Name of the kernel table: "avx512", "avx2" or "portable".
+    /// Name of the kernel table: "avx512", "avx2", "neon" or "portable".
     package let instructionSet: String
+    private let pinsThreads: Bool
 
     /// - Parameters:
     ///   - threads: workers in all, the engine's thread included.
+    ///   - pinsThreads: keeps each worker on a processor of its own.
     ///   - instructionSet: a name to force it, or nil for the best that the CPU has.
-    package init(threads: Int, policy: LayoutPolicy = .init(), instructionSet: String? = nil) throws(CPUBackendError) {
+    package init(
+        threads: Int, policy: LayoutPolicy = .init(), instructionSet: String? = nil, pinsThreads: Bool = false
+    ) throws(CPUBackendError) {
         precondition(threads > 0)
+        self.pinsThreads = pinsThreads
         self.threads = threads
         self.policy = policy
         guard let table = ck_select(instructionSet) else {
@@ -34,7 +39,7 @@ package struct CPUBackend: Backend {
             throw CPUBackendError.unknownInstructionSet(instructionSet)
         }
         let plans = variants.map { Plan(graph, options: $0, activationFormat: activationFormat) }
-        let pool = WorkerPool(count: threads)
+        let pool = WorkerPool(count: threads, isPinned: pinsThreads)
         let weights = try PackedWeights(
             plans.flatMap(\.linearWeights), policy: policy, pool: pool, progress: progress)
         return try zip(plans, variants).map { plan, options in
@@ -81,13 +86,24 @@ final class PackedWeights {
             let matrix = try PackedMatrix(weight, policy: policy, memory: memory.base + offsets[index])
             matrices[weight.identity] = matrix
             let job = Scratch([matrix])
-            pool.forEach(matrix.panelCount) { panel, worker in
-                job.items[0].pack(panel: panel, of: weight, scratch.items[worker])
+            // The file's pages leave memory slice by slice: a large matrix is never there twice.
+            let slice = max(Self.sliceBytes / max(weight.columns * CK_PANEL, 1), 1)
+            for first in stride(from: 0, to: matrix.panelCount, by: slice) {
+                let count = min(slice, matrix.panelCount - first)
+                pool.forEach(count) { panel, worker in
+                    job.items[0].pack(panel: first + panel, of: weight, scratch.items[worker])
+                }
+                if weight.parts.count == 1 {
+                    weight.parts[0].release(rows: first * CK_PANEL..<(first + count) * CK_PANEL)
+                }
             }
-            for part in weight.parts { part.release() }
+            for part in weight.parts { part.release(rows: 0..<part.rows) }
             progress(Double(index + 1) / Double(weights.count))
         }
     }
+
+    /// Weights, in bytes if each took one, that are packed between two releases of file pages.
+    private static let sliceBytes = 32 << 20
 
     /// Hands objects to the workers, each of which touches only its own.
     private struct Scratch<Item>: @unchecked Sendable {

@@ -76,6 +76,7 @@ final class CPUProgram: CompiledModel {
 
     func run(_ input: StepInput) -> UnsafeBufferPointer<Float> {
         precondition(input.tokenCount > 0)
+        workers.pinCaller()
         if let retrace = options.retrace { planningTime += ContinuousClock().measure { replan(retrace) } }
         context.prepare(input)
         if case .rows = kv { precondition(context.isContiguous, "plain rows want each request's rows in one run") }

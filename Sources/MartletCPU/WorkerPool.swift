@@ -23,12 +23,18 @@ final class WorkerPool: @unchecked Sendable {
     private var body: Body?
     private var context: UnsafeMutableRawPointer?
     private var isStopping = false
+    /// The processor of each worker; empty if they are free to move.
+    private let processors: [Int32]
+    private var callerIsPinned = false
     private var threads: [pthread_t] = []
 
-    /// - Parameter count: workers in all, the caller included.
-    init(count: Int) {
+    /// - Parameters:
+    ///   - count: workers in all, the caller included.
+    ///   - isPinned: keeps each worker on a processor of its own, as far as there are enough.
+    init(count: Int, isPinned: Bool = false) {
         precondition(count > 0)
         self.count = count
+        processors = isPinned ? Self.usableProcessors() : []
         let block = UnsafeMutableRawPointer.allocate(byteCount: 5 * Self.lineStride, alignment: Self.lineStride)
         self.block = block
         func word<Value>(_ index: Int, _ value: Value) -> UnsafeMutablePointer<Atomic<Value>>
@@ -82,7 +88,25 @@ final class WorkerPool: @unchecked Sendable {
         lockstep.barrier()
     }
 
+    private static func usableProcessors() -> [Int32] {
+        [Int32](unsafeUninitializedCapacity: 1024) { buffer, count in
+            count = Int(ck_usable_processors(buffer.baseAddress, 1024))
+        }
+    }
+
+    private func pin(_ worker: Int) {
+        if !processors.isEmpty { ck_pin_thread(processors[worker % processors.count]) }
+    }
+
+    /// Pins worker 0, the calling thread, once: where steps run, which need not be where the model was loaded.
+    func pinCaller() {
+        guard !callerIsPinned else { return }
+        callerIsPinned = true
+        pin(0)
+    }
+
     private func serve(_ worker: Int) {
+        pin(worker)
         var seen: UInt32 = 0
         while true {
             lockstep.wait(epoch, while: seen)

@@ -71,8 +71,17 @@ package struct StoredTensor: Sendable {
         }
     }
 
-    /// Gives back the memory of the file's pages once the tensor has been repacked.
-    package func releasePages() { file.release(descriptor.byteRange) }
+    /// Gives back the memory of the file's pages once rows have been repacked.
+    package func releasePages(rows released: Range<Int>) {
+        let range = released.clamped(to: 0..<rows)
+        guard rowOrder == .identity else {
+            // Rows lie elsewhere within their head: all or nothing.
+            if range == 0..<rows { file.release(descriptor.byteRange) }
+            return
+        }
+        let start = descriptor.byteRange.lowerBound
+        file.release(start + range.lowerBound * descriptor.rowBytes..<start + range.upperBound * descriptor.rowBytes)
+    }
 
     private var base: UnsafeRawPointer {
         // The range was checked against the file, and `bytes` is never empty.

@@ -1,18 +1,45 @@
 extension Fusion {
-    /// norm → rows becomes rows → norm: only rows whose logits are needed are normalized and reach `lm_head`.
-    package static let rowsBeforeNorm = Fusion(
-        name: "rowsBeforeNorm", reason: "only sampled rows are normalized", followsLegalization: false
+    /// op → rows becomes rows → op, as far back as ops work row by row: to the last layer's attention. Of a prompt's tokens
+    /// only those whose logits are needed go through the last MLP, the last norm and `lm_head`.
+    package static let rowsEarly = Fusion(
+        name: "rowsEarly", reason: "after the last attention only sampled rows are computed", followsLegalization: false
     ) { rewriter in
-        for (index, node) in rewriter.nodes {
-            guard case .rows = node.op, let (normIndex, norm) = rewriter.soleProducer(of: node.inputs[0]),
-                case .rmsNorm = norm.op
-            else { continue }
-            let selected = rewriter.makeValue(rewriter.graph[node.outputs[0]].shape)
-            rewriter.replace(
-                normIndex, with: .init(op: .rows, inputs: norm.inputs, outputs: [selected], label: node.label))
-            rewriter.replace(
-                index, with: .init(op: norm.op, inputs: [selected], outputs: node.outputs, label: norm.label))
+        guard
+            let (rowsIndex, rows) = rewriter.nodes.first(where: {
+                if case .rows = $0.element.op { true } else { false }
+            })
+        else { return }
+        // Backwards: a node moves behind the selection if everything that reads it has.
+        var moved: Set<Int> = [rowsIndex]
+        for index in (0..<rowsIndex).reversed() {
+            let node = rewriter.graph.nodes[index]
+            let isReadBehind = node.outputs.allSatisfy { output in
+                let readers = rewriter.readers(of: output)
+                return !readers.isEmpty && moved.isSuperset(of: readers)
+            }
+            if node.op.isRowwise && isReadBehind { moved.insert(index) }
         }
+        guard moved.count > 1 else { return }
+        var selected: [Graph.ValueID: Graph.ValueID] = [rows.inputs[0]: rows.outputs[0]]
+        for index in moved.sorted() where index != rowsIndex {
+            var node = rewriter.graph.nodes[index]
+            var selections: [Graph.Node] = []
+            for (position, input) in node.inputs.enumerated() {
+                if selected[input] == nil {
+                    let value = rewriter.makeSampledValue(like: input)
+                    selected[input] = value
+                    selections.append(.init(op: .rows, inputs: [input], outputs: [value], label: node.label))
+                }
+                node.inputs[position] = selected[input] ?? input
+            }
+            for (position, output) in node.outputs.enumerated() {
+                let value = selected[output] ?? rewriter.makeSampledValue(like: output)
+                selected[output] = value
+                node.outputs[position] = value
+            }
+            rewriter.replace(index, with: selections + [node])
+        }
+        rewriter.replace(rowsIndex)
     }
 
     /// linear → addBias becomes one linear: the product is not read and written again.
@@ -185,6 +212,14 @@ extension Fusion {
 }
 
 extension Op {
+    /// Whether a row of the result depends on the same row of each input only.
+    fileprivate var isRowwise: Bool {
+        switch self {
+        case .rmsNorm, .linear, .addBias, .add, .multiply, .silu, .slice: true
+        default: false
+        }
+    }
+
     /// Whether the op's kernel can write its last output in a converted format: it must hold whole rows or whole groups.
     fileprivate func canConvertOutput(width: Int) -> Bool {
         switch self {

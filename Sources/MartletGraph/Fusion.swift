@@ -10,7 +10,7 @@ package struct Fusion: Sendable {
     let apply: @Sendable (inout Rewriter) -> Void
 
     package static let all: [Fusion] = [
-        .rowsBeforeNorm, .linearBias, .swiGLU, .linearSwiGLU, .sharedInput, .linearAdd, .skipRMSNorm, .ropeStoreKV,
+        .rowsEarly, .linearBias, .swiGLU, .linearSwiGLU, .sharedInput, .linearAdd, .skipRMSNorm, .ropeStoreKV,
         .convertInProducer,
     ]
 }
@@ -95,10 +95,17 @@ struct Rewriter {
 
     mutating func makeValue(_ shape: Shape) -> Graph.ValueID { graph.makeValue(shape) }
 
+    /// A value of the same width with a row for each sampled token.
+    mutating func makeSampledValue(like value: Graph.ValueID) -> Graph.ValueID {
+        graph.makeValue(Shape(.sampled, graph[value].shape.width))
+    }
+
     mutating func setFormat(_ format: ActivationFormat, of value: Graph.ValueID) { graph[value].format = format }
 
     /// Puts `nodes` in the place of the node at `index`; none removes it.
     mutating func replace(_ index: Int, with nodes: Graph.Node...) { replacements[index] = nodes }
+
+    mutating func replace(_ index: Int, with nodes: [Graph.Node]) { replacements[index] = nodes }
 
     consuming func finish() -> Graph {
         graph.nodes = graph.nodes.enumerated().flatMap { replacements[$0.offset] ?? [$0.element] }

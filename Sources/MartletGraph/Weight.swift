@@ -65,8 +65,9 @@ package protocol WeightSource: Sendable {
     func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>)
     /// Writes one row's codes and factors. Only for affine encodings.
     func readAffineRow(_ row: Int, into buffers: AffineRow)
-    /// Tells the reader that the matrix has been repacked, so that its file pages may leave memory.
-    func release()
+    /// Tells the reader that rows have been repacked, so that their file pages may leave memory. Rows beyond the last one
+    /// are ignored.
+    func release(rows: Range<Int>)
 }
 
 /// The weight of a linear layer, `[rows, columns]`; a backend packs each instance once, so sharing one (tied

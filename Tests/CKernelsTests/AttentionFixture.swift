@@ -2,7 +2,7 @@ import CKernels
 import Testing
 
 /// The instruction sets of this machine, by the name of their table.
-let attentionInstructionSets: [String] = ["avx512", "avx2", "portable"].filter { (name: String) in
+let attentionInstructionSets: [String] = ["avx512", "avx2", "neon", "portable"].filter { (name: String) in
     ck_select(name) != nil
 }
 

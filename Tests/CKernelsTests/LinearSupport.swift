@@ -2,7 +2,7 @@ import CKernels
 import Testing
 
 /// The instruction sets that this machine can run, by name.
-let linearInstructionSets: [String] = ["avx512", "avx2", "portable"].filter { ck_select($0) != nil }
+let linearInstructionSets: [String] = ["avx512", "avx2", "neon", "portable"].filter { ck_select($0) != nil }
 
 /// A weight layout under test and the facts about it that the tests need.
 struct Layout: CustomTestStringConvertible, Sendable {

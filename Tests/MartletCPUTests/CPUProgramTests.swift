@@ -5,7 +5,7 @@ import Testing
 
 /// A whole model on every instruction set of the machine, against the same model in double precision.
 @Suite struct CPUProgramTests {
-    static let instructionSets: [String] = ["avx512", "avx2", "portable"].filter { ck_select($0) != nil }
+    static let instructionSets: [String] = ["avx512", "avx2", "neon", "portable"].filter { ck_select($0) != nil }
 
     /// Shapes that take the side roads: heads that fill no activation group, head dims that fill no vector, widths that
     /// fill no pair of groups, and a window.

@@ -47,7 +47,7 @@ struct RandomWeight: WeightSource {
         }
     }
 
-    func release() {}
+    func release(rows: Range<Int>) {}
 }
 
 /// SplitMix64.

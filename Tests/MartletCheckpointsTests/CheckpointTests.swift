@@ -182,7 +182,7 @@ import Testing
         #expect(codes.map { scale * Float($0) + offset } == row)
         // Row 3 of the file starts with byte 60 of 0, 1, 2, …: scale, minimum, then the nibbles of byte 64.
         #expect(codes[0] == 0 && codes[16] == 4)
-        tensor.releasePages()
+        tensor.releasePages(rows: 0..<tensor.rows)
         #expect(tensor.source(row: 0).load(as: UInt8.self) == 0)
     }
 

@@ -77,5 +77,5 @@ private struct NoWeight: WeightSource {
 
     func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>) {}
     func readAffineRow(_ row: Int, into buffers: AffineRow) {}
-    func release() {}
+    func release(rows: Range<Int>) {}
 }

@@ -138,7 +138,7 @@ typedef struct ck_row_attention {
 // MARK: - The table
 
 typedef struct ck_kernels {
-    const char *name;  // "avx512", "avx2", "portable"
+    const char *name;  // "avx512", "avx2", "neon", "portable"
 
     // Panels panel_begin ..< panel_end of the product.
     void (*linear[CK_LAYOUT_COUNT])(const ck_linear *job, int64_t panel_begin, int64_t panel_end);
@@ -185,8 +185,8 @@ typedef struct ck_kernels {
     void (*attention_finish)(const float *state, int64_t head_dim, float *out);
 } ck_kernels;
 
-// The best table that this CPU can run, or the named one ("avx512", "avx2", "portable"); NULL if the CPU can't run it or
-// the name is unknown. `name` NULL means the best.
+// The best table that this CPU can run, or the named one ("avx512", "avx2", "neon", "portable"); NULL if the CPU can't run
+// it or the name is unknown. `name` NULL means the best.
 const ck_kernels *ck_select(const char *name);
 
 // Swift sees an array of functions as a tuple; these index it.
@@ -258,3 +258,7 @@ static inline void ck_pause(void) {
 // Sleeps while *address == expected (may wake early); wakes up to `count` sleepers.
 void ck_futex_wait(const void *address, uint32_t expected);
 void ck_futex_wake(const void *address, int32_t count);
+// The processors that the calling thread may run on, up to `capacity` of them; 0 where the system doesn't say.
+int32_t ck_usable_processors(int32_t *processors, int32_t capacity);
+// Keeps the calling thread on one of them. A refusal changes nothing.
+void ck_pin_thread(int32_t processor);

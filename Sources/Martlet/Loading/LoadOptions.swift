@@ -16,6 +16,8 @@ public struct LoadOptions: Sendable {
 
     /// Workers of the CPU backend; nil for one per processor that this process may run on.
     public var threads: Int?
+    /// Keeps each worker on a processor of its own: steadier where nothing else runs, slower where something does.
+    public var pinsThreads = false
     public var compute: Compute = .auto
     /// Longest context of a request, prompt and answer together; nil for the model's own limit.
     public var contextLength: Int?
@@ -25,7 +27,7 @@ public struct LoadOptions: Sendable {
     public var maxBatchedTokens = 512
     /// Requests that run at the same time.
     public var maxRequests = 16
-    /// Instruction set of the kernels ("avx512", "avx2", "portable"); nil for the best that the CPU has.
+    /// Instruction set of the kernels ("avx512", "avx2", "neon", "portable"); nil for the best that the CPU has.
     public var instructionSet: String?
     /// Rows of one step whose logits are computed; nil for one per request.
     package var maxSampledRows: Int?

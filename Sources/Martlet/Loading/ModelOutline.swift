@@ -27,7 +27,8 @@ package struct ModelOutline {
         contextLength = memory.contextLength
         backend = try CPUBackend(
             threads: threads, policy: compute.layoutPolicy,
-            instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"])
+            instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"],
+            pinsThreads: options.pinsThreads)
         model = try ModelRegistry.model(of: checkpoint, contextLength: contextLength)
         graph = model.trace()
         compileOptions = CompileOptions(

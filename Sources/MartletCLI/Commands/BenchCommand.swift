@@ -28,6 +28,7 @@ struct BenchCommand: ParsableCommand {
     var batch = IntegerList([1])
     @Option(help: "Worker threads. Default: one per processor.")
     var threads: IntegerList?
+    @OptionGroup var pinning: PinOption
     @Option(name: [.customShort("r"), .long], help: "How often each test is measured.")
     var repetitions = 5
     @Option(help: "Tokens that one step computes at most.")
@@ -104,6 +105,7 @@ struct BenchCommand: ParsableCommand {
             LoadOptions(), sequences: batch, tokens: rounded, chunk: chunk, for: configuration)
         options.compute = arithmetic.compute
         options.threads = threads
+        options.pinsThreads = pinning.pinThreads
         options.maxSampledRows = batch
         return try ModelLoading.load(path, options)
     }

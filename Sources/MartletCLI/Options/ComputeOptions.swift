@@ -20,12 +20,18 @@ struct ComputeOption: ParsableArguments {
 struct ThreadsOption: ParsableArguments {
     @Option(help: "Worker threads. Default: one per processor.")
     var threads: Int?
+    @OptionGroup var pinning: PinOption
 
     func validate() throws { try threads.map(Self.check) }
 
     static func check(_ threads: Int) throws {
         guard (1...1024).contains(threads) else { throw ValidationError("--threads must be between 1 and 1024") }
     }
+}
+
+struct PinOption: ParsableArguments {
+    @Flag(help: "Keep each worker on a processor of its own.")
+    var pinThreads = false
 }
 
 /// How commands that compute load their model.
@@ -37,6 +43,7 @@ struct ComputeOptions: ParsableArguments {
         var options = LoadOptions()
         options.compute = arithmetic.compute
         options.threads = workers.threads
+        options.pinsThreads = workers.pinning.pinThreads
         return options
     }
 }

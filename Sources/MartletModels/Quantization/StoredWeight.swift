@@ -40,5 +40,5 @@ struct StoredWeight: WeightSource {
                 scaleFactors: buffers.scaleFactors, offsetFactors: buffers.offsetFactors))
     }
 
-    func release() { tensor.releasePages() }
+    func release(rows: Range<Int>) { tensor.releasePages(rows: rows) }
 }

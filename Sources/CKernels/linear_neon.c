@@ -1,0 +1,124 @@
+// Floating-point linear kernels for NEON: 4 tokens by 16 rows are 16 chains of multiply-adds, what four units of
+// latency 4 need, and up to 6 tokens leave 8 of the 32 registers for operands. The quantized kernels are in
+// linear_neondot.c, as not every arm64 CPU can run them.
+#include "tables.h"
+
+#if defined(__aarch64__)
+#include "neon.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { LARGEST_SUBTILE = 6 };
+
+CK_TEMPLATE float32x4_t load_column(const ck_layout layout, const uint8_t *panel, int64_t k, int quarter) {
+    if (layout == CK_F16) return ck_load_f16(panel + (k * CK_PANEL + quarter * LANES) * 2);
+    return vld1q_f32((const float *)panel + k * CK_PANEL + quarter * LANES);
+}
+
+CK_TEMPLATE void float_subtile(const ck_layout layout, const int tokens, const ck_linear *job, int64_t panel,
+                               int64_t token) {
+    const uint8_t *weights = ck_panel_at(job, layout, panel);
+    const float *activations = (const float *)job->activations + token * job->columns;
+    float32x4_t sums[LARGEST_SUBTILE][QUARTERS];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+#pragma clang loop unroll(full)
+        for (int q = 0; q < QUARTERS; q++) sums[t][q] = vdupq_n_f32(0);
+    }
+    for (int64_t k = 0; k < job->columns; k++) {
+        float32x4_t column[QUARTERS];
+#pragma clang loop unroll(full)
+        for (int q = 0; q < QUARTERS; q++) column[q] = load_column(layout, weights, k, q);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            const float32x4_t activation = vdupq_n_f32(activations[t * job->columns + k]);
+#pragma clang loop unroll(full)
+            for (int q = 0; q < QUARTERS; q++) sums[t][q] = vfmaq_f32(sums[t][q], column[q], activation);
+        }
+    }
+    ck_store_rows(job, panel, token, tokens, sums);
+}
+
+// bf16 is the upper half of f32: the even column of a 32-bit pair is shifted up, the odd one is masked.
+CK_TEMPLATE float32x4_t even_column(uint32x4_t pair) { return vreinterpretq_f32_u32(vshlq_n_u32(pair, 16)); }
+CK_TEMPLATE float32x4_t odd_column(uint32x4_t pair) {
+    return vreinterpretq_f32_u32(vandq_u32(pair, vdupq_n_u32(0xffff0000)));
+}
+
+// `activations` is the subtile's first token in a tile of `tile_tokens`.
+CK_TEMPLATE void bf16_subtile(const int tokens, const ck_linear *job, int64_t panel, int64_t token,
+                              const uint16_t *activations, int64_t tile_tokens) {
+    const uint32_t *weights = (const uint32_t *)ck_panel_at(job, CK_BF16, panel);
+    float32x4_t sums[LARGEST_SUBTILE][QUARTERS];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+#pragma clang loop unroll(full)
+        for (int q = 0; q < QUARTERS; q++) sums[t][q] = vdupq_n_f32(0);
+    }
+    for (int64_t k = 0; k < job->columns; k += 2, weights += CK_PANEL, activations += 2 * tile_tokens) {
+        uint32x4_t pairs[QUARTERS];
+#pragma clang loop unroll(full)
+        for (int q = 0; q < QUARTERS; q++) pairs[q] = vld1q_u32(weights + q * LANES);
+        // All even columns come first: 4 registers of weights are at work at a time, not 8.
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            const float32x4_t activation = vdupq_n_f32(ck_bf16_to_float(activations[2 * t]));
+#pragma clang loop unroll(full)
+            for (int q = 0; q < QUARTERS; q++) sums[t][q] = vfmaq_f32(sums[t][q], even_column(pairs[q]), activation);
+        }
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            const float32x4_t activation = vdupq_n_f32(ck_bf16_to_float(activations[2 * t + 1]));
+#pragma clang loop unroll(full)
+            for (int q = 0; q < QUARTERS; q++) sums[t][q] = vfmaq_f32(sums[t][q], odd_column(pairs[q]), activation);
+        }
+    }
+    ck_store_rows(job, panel, token, tokens, sums);
+}
+
+CK_TEMPLATE void subtile(const ck_layout layout, const int tokens, const ck_linear *job, const ck_tiles *at,
+                         int64_t first) {
+    if (layout == CK_BF16) {
+        const uint16_t *tile = (const uint16_t *)job->activations + at->token * job->columns;
+        bf16_subtile(tokens, job, at->panel, at->token + first, tile + 2 * first, at->tokens);
+    } else {
+        float_subtile(layout, tokens, job, at->panel, at->token + first);
+    }
+}
+
+CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
+    ck_tiles at = ck_first_tile(job, begin, end, ck_layout_activation(layout), 1);
+    while (ck_next_tile(&at)) {
+        switch (at.tokens) {
+            case 1: subtile(layout, 1, job, &at, 0); break;
+            case 2: subtile(layout, 2, job, &at, 0); break;
+            case 3: subtile(layout, 3, job, &at, 0); break;
+            case 4: subtile(layout, 4, job, &at, 0); break;
+            case 5: subtile(layout, 5, job, &at, 0); break;
+            case 6: subtile(layout, 6, job, &at, 0); break;
+            case 7:
+                subtile(layout, 4, job, &at, 0);
+                subtile(layout, 3, job, &at, 4);
+                break;
+            default:
+                subtile(layout, 4, job, &at, 0);
+                subtile(layout, 4, job, &at, 4);
+                break;
+        }
+    }
+}
+
+static void linear_bf16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_BF16, job, begin, end); }
+static void linear_f16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F16, job, begin, end); }
+static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F32, job, begin, end); }
+
+// MARK: - Table
+
+void ck_fill_linear_neon(ck_kernels *table) {
+    table->linear[CK_BF16] = linear_bf16;
+    table->linear[CK_F16] = linear_f16;
+    table->linear[CK_F32] = linear_f32;
+    table->quantize_q8 = ck_quantize_q8_neon;
+    table->quantize_q16 = ck_quantize_q16_neon;
+}
+#endif
