@@ -31,6 +31,14 @@ final class StepContext {
     private(set) var partialTokens = 0
     var hasSplitRequests: Bool { partialTokens > 0 }
 
+    /// Whether each request's rows are one run.
+    var isContiguous: Bool {
+        (0..<requestCount).allSatisfy { index in
+            let request = requests[index]
+            return (0..<request.contextLength).allSatisfy { Int(request.rows[$0]) == Int(request.rows[0]) + $0 }
+        }
+    }
+
     private var pages: UnsafeMutablePointer<Int32>
     private var pageCapacity: Int
 

@@ -117,6 +117,24 @@ typedef struct ck_attention {
     float *partials;
 } ck_attention;
 
+// Attention of a run of query tokens of one query head over plain rows of K and V: what the optimization ladder starts from
+// (docs/LADDER.md). Row p of K and V belongs to position p and has v_stride elements (as above), zeros behind head_dim.
+typedef struct ck_row_attention {
+    const float *queries;  // query t at queries + t * query_stride
+    int64_t query_stride;
+    int64_t query_tokens;
+    int64_t head_dim;
+    int64_t first_query;  // position of query token 0
+    const void *keys;
+    const void *values;
+    int64_t begin, end;    // positions to attend to; `plain_attention` wants begin = 0
+    int64_t window;        // 0: none
+    float scale;
+    float *states;         // written, for query t at states + t * (16 + v_stride), as the partials of ck_attention
+    float *scores;         // only for `plain_attention`: [query_tokens][score_stride]
+    int64_t score_stride;  // a multiple of 16, at least `end`
+} ck_row_attention;
+
 // MARK: - The table
 
 typedef struct ck_kernels {
@@ -155,6 +173,10 @@ typedef struct ck_kernels {
     void (*kv_copy[CK_KV_TYPE_COUNT])(const void *source, int64_t from, void *destination, int64_t to,
                                       int64_t head_dim);
     void (*attention[CK_KV_TYPE_COUNT])(const ck_attention *job);
+    // The methods that the ladder compares, over plain rows; f16 and f32 only. `row_store` writes one row.
+    void (*row_store[CK_KV_TYPE_COUNT])(const float *row, int64_t head_dim, void *out);
+    void (*plain_attention[CK_KV_TYPE_COUNT])(const ck_row_attention *job);
+    void (*tiled_attention[CK_KV_TYPE_COUNT])(const ck_row_attention *job);
     // Folds one chunk's partial result into a running one of the same shape ([16 + v_stride]); chunks come in order.
     //   M = max(m, m'), sum = sum e^(m-M) + sum' e^(m'-M), the same for the vector. A state with maximum -inf is empty:
     //   merging into it copies the partial.
@@ -185,6 +207,16 @@ static inline void ck_run_kv_copy(const ck_kernels *kernels, ck_kv_type type, co
 }
 static inline void ck_run_attention(const ck_kernels *kernels, ck_kv_type type, const ck_attention *job) {
     kernels->attention[type](job);
+}
+static inline void ck_run_row_store(const ck_kernels *kernels, ck_kv_type type, const float *row, int64_t head_dim,
+                                    void *out) {
+    kernels->row_store[type](row, head_dim, out);
+}
+static inline void ck_run_plain_attention(const ck_kernels *kernels, ck_kv_type type, const ck_row_attention *job) {
+    kernels->plain_attention[type](job);
+}
+static inline void ck_run_tiled_attention(const ck_kernels *kernels, ck_kv_type type, const ck_row_attention *job) {
+    kernels->tiled_attention[type](job);
 }
 
 // MARK: - Packing (portable, at load time)

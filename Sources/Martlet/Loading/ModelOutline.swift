@@ -12,6 +12,7 @@ package struct ModelOutline {
     package let threads: Int
     package let compute: LoadOptions.Compute
     package var instructionSet: String { backend.instructionSet }
+    private let model: any CausalLM
     private let graph: Graph
     private let backend: CPUBackend
     private let compileOptions: CompileOptions
@@ -28,7 +29,8 @@ package struct ModelOutline {
             threads: threads, policy: compute.layoutPolicy,
             instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"],
             pinsThreads: options.pinsThreads)
-        graph = try ModelRegistry.graph(of: checkpoint, contextLength: contextLength)
+        model = try ModelRegistry.model(of: checkpoint, contextLength: contextLength)
+        graph = model.trace()
         compileOptions = CompileOptions(
             limits: StepLimits(
                 tokens: options.maxBatchedTokens, sampled: options.maxSampledRows ?? options.maxRequests,
@@ -46,6 +48,19 @@ package struct ModelOutline {
     /// Repacks the weights and allocates everything that a step needs.
     func compile(progress: (Double) -> Void) throws -> any CompiledModel {
         try backend.compile(graph, options: compileOptions, progress: progress)
+    }
+
+    /// The same model in each of some steps of the optimization ladder. They share the packed weights and the workers, so
+    /// only one of them may run at a time.
+    package func compile(_ steps: [LadderStep], progress: (Double) -> Void) throws -> [any CompiledModel] {
+        let variants = steps.map { step in
+            var options = compileOptions
+            options.attention = step.attention
+            if !step.isFused { options.fusions = [] }
+            if !step.isCaptured { options.retrace = { [model] in model.trace() } }
+            return options
+        }
+        return try backend.compile(graph, variants: variants, progress: progress)
     }
 }
 
