@@ -9,6 +9,9 @@ void ck_fill_linear_avx512(ck_kernels *table);
 void ck_fill_attention_portable(ck_kernels *table);
 void ck_fill_attention_avx2(ck_kernels *table);
 void ck_fill_attention_avx512(ck_kernels *table);
+void ck_fill_attention_avx512vnni(ck_kernels *table);
+// The part of the AVX-512 table that needs AVX512_BF16 besides.
+void ck_fill_attention_avx512bf16(ck_kernels *table);
 
 void ck_fill_elementwise_portable(ck_kernels *table);
 void ck_fill_elementwise_avx2(ck_kernels *table);

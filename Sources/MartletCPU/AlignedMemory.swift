@@ -31,6 +31,7 @@ package enum CPUBackendError: Error, CustomStringConvertible {
     case outOfMemory(bytes: Int)
     case unknownInstructionSet(String)
     case unsupportedWeight(name: String, reason: String)
+    case unsupportedHeadDimension(Int)
 
     package var description: String {
         switch self {
@@ -40,6 +41,8 @@ package enum CPUBackendError: Error, CustomStringConvertible {
             "MARTLET_ISA=\(name): not one of avx512, avx2, portable, or this CPU lacks it"
         case .unsupportedWeight(let name, let reason):
             "\(name): \(reason)"
+        case .unsupportedHeadDimension(let headDim):
+            "attention heads of \(headDim) dimensions: the CPU backend takes at most \(CK_MAX_HEAD_DIM)"
         }
     }
 }
