@@ -164,7 +164,8 @@ struct BenchResult: Encodable {
         for result in results {
             table.append(
                 result.model, "\(result.bytes)", "\(result.parameters)", result.backend, result.compute,
-                result.kvCacheType, "\(result.threads)", result.test, "\(result.prompt)", "\(result.generated)", "\(result.depth)",
+                result.kvCacheType, "\(result.threads)", result.test, "\(result.prompt)", "\(result.generated)",
+                "\(result.depth)",
                 "\(result.batch)", "\(result.tokensPerSecond)", "\(result.deviation)")
         }
         return table

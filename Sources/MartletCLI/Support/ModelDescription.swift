@@ -85,7 +85,8 @@ struct ModelDescription: Encodable {
         let ends = tokenizer.endOfSequence.joined(separator: " ").singleLine
         text += Self.line("tokenizer", "\(Quantities.grouped(tokenizer.vocabulary)) tokens, ends with \(ends)")
         text += Self.line("chat template", tokenizer.chatTemplate ? "yes" : "no")
-        text += Self.line("runs with", "\(instructionSet) kernels, \(compute) arithmetic, \(kvCacheType) keys and values")
+        text += Self.line(
+            "runs with", "\(instructionSet) kernels, \(compute) arithmetic, \(kvCacheType) keys and values")
         return text + "\n" + typesTable.markdown + "\n" + memoryTable.markdown
     }
 
