@@ -69,7 +69,7 @@ CK_TEMPLATE void score_lines(int queries, int lines, const run *r, int64_t first
         for (int l = 0; l < lines; l++) {
             int64_t at = key_at(CK_KV_BF16, head_dim, 2 * pair, (line + l) * LINE);
             key[l] = load_pairs(page, at);
-            fetch((const char *)ahead + at);
+            if (ahead != page) fetch((const char *)ahead + at);
         }
 #pragma clang loop unroll(full)
         for (int q = 0; q < queries; q++) {
@@ -86,13 +86,13 @@ CK_TEMPLATE void score_lines(int queries, int lines, const run *r, int64_t first
 }
 
 // Scores become weights, rounded to pairs.
-CK_TEMPLATE void weigh(float *scores, span visible, float scale, int64_t stride, float *state, uint32_t *weights) {
-    softmax_raise(scores, NULL, visible, scale, stride, state);
+CK_TEMPLATE void weigh(const float *scores, float highest, float *state, uint32_t *weights) {
     const __m512bh ones = (__m512bh)_mm512_set1_epi32(0x3f803f80);
     __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
 #pragma clang loop unroll(full)
     for (int i = 0; i < 2; i++) {
-        const __m512 low = softmax_weight(scores + 32 * i, state[0]), high = softmax_weight(scores + 32 * i + 16, state[0]);
+        const __m512 low = softmax_weight(scores + 32 * i, highest);
+        const __m512 high = softmax_weight(scores + 32 * i + 16, highest);
         const __m512bh pairs = _mm512_cvtne2ps_pbh(high, low);
         _mm512_store_si512(weights + 16 * i, (__m512i)pairs);
         sum[i] = _mm512_dpbf16_ps(sum[i], pairs, ones);
@@ -174,6 +174,7 @@ CK_TEMPLATE void attend_tile(int queries, const run *r, int64_t first, const voi
 
     _Alignas(64) float scores[TILE_QUERIES][CK_PAGE];
     _Alignas(64) uint32_t pairs[TILE_QUERIES][PAGE_PAIRS];
+    float highest[TILE_QUERIES];
     int64_t line = t.any.begin / LINE;
     const int64_t line_end = (t.any.end + LINE - 1) / LINE;
     if (line_end - line < PAGE_LINES) memset(scores, 0, (size_t)queries * sizeof *scores);
@@ -183,7 +184,11 @@ CK_TEMPLATE void attend_tile(int queries, const run *r, int64_t first, const voi
     for (; line + 2 <= line_end; line += 2) score_lines(queries, 2, r, first, page, ahead, line, scores);
     for (; line < line_end; line++) score_lines(queries, 1, r, first, page, ahead, line, scores);
     for (int q = 0; q < queries; q++) {
-        if (!is_empty(t.visible[q])) weigh(scores[q], t.visible[q], job->scale, stride, t.state[q], pairs[q]);
+        if (is_empty(t.visible[q])) continue;
+        highest[q] = softmax_raise(scores[q], NULL, t.visible[q], job->scale, stride, t.state[q]);
+    }
+    for (int q = 0; q < queries; q++) {
+        if (!is_empty(t.visible[q])) weigh(scores[q], highest[q], t.state[q], pairs[q]);
     }
 
     const uint32_t(*weights)[PAGE_PAIRS] = (const uint32_t(*)[PAGE_PAIRS])pairs;

@@ -92,7 +92,7 @@ CK_TEMPLATE void score_lines(int queries, int lines, const run *r, int64_t first
         for (int l = 0; l < lines; l++) {
             int64_t at = key_at(CK_KV_INT8, head_dim, 4 * quad, (line + l) * LINE);
             key[l] = _mm512_loadu_si512((const char *)page + at);
-            fetch((const char *)ahead + at);
+            if (ahead != page) fetch((const char *)ahead + at);
         }
 #pragma clang loop unroll(full)
         for (int q = 0; q < queries; q++) {
@@ -122,30 +122,33 @@ typedef struct quantized_weights {
     float scale;
 } quantized_weights;
 
-// Scores become weights times the scales of V, rounded to codes.
-CK_TEMPLATE void weigh(float *scores, const float *scales, span visible, float scale, int64_t stride, float *state,
-                       quantized_weights *out) {
-    softmax_raise(scores, scales, visible, scale, stride, state);
+// Scores become weights times the scales of V, of which the largest is returned.
+CK_TEMPLATE float weigh(float *scores, const float *value_scales, span visible, float highest, float *state) {
     __m512 weight[4], product[4];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 4; i++) {
-        weight[i] = softmax_weight(scores + 16 * i, state[0]);
-        product[i] = _mm512_mul_ps(weight[i], _mm512_loadu_ps(scales + CK_PAGE + 16 * i));
+        weight[i] = softmax_weight(scores + 16 * i, highest);
+        product[i] = _mm512_mul_ps(weight[i], _mm512_loadu_ps(value_scales + 16 * i));
         if (visible.begin > 0 || visible.end < CK_PAGE) {  // the scales of rows out of sight may be anything
             int64_t begin = minimum(maximum(visible.begin - 16 * i, 0), 16);
             int64_t end = minimum(maximum(visible.end - 16 * i, begin), 16);
             product[i] = vector_keep(product[i], begin, end, _mm512_setzero_ps());
         }
+        _mm512_store_ps(scores + 16 * i, product[i]);
     }
     softmax_add(state, _mm512_reduce_add_ps(
                            _mm512_add_ps(_mm512_add_ps(weight[0], weight[1]), _mm512_add_ps(weight[2], weight[3]))));
-    const float top = _mm512_reduce_max_ps(
+    return _mm512_reduce_max_ps(
         _mm512_max_ps(_mm512_max_ps(product[0], product[1]), _mm512_max_ps(product[2], product[3])));
-    out->scale = top / LARGEST_WEIGHT;
-    const float inverse = top > 0x1p-100f && top < INFINITY ? LARGEST_WEIGHT / top : 0;
+}
+
+CK_TEMPLATE void quantize_weights(const float *products, float largest, quantized_weights *out) {
+    out->scale = largest / LARGEST_WEIGHT;
+    const float inverse = largest > 0x1p-100f && largest < INFINITY ? LARGEST_WEIGHT / largest : 0;
 #pragma clang loop unroll(full)
     for (int i = 0; i < 4; i++) {
-        const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(product[i], _mm512_set1_ps(inverse)));
+        const __m512 scaled = _mm512_mul_ps(_mm512_load_ps(products + 16 * i), _mm512_set1_ps(inverse));
+        const __m512i code = _mm512_cvtps_epi32(scaled);
         _mm_store_si128((__m128i *)out->high + i, _mm512_cvtepi32_epi8(_mm512_srli_epi32(code, 8)));
         _mm_store_si128((__m128i *)out->low + i, _mm512_cvtepi32_epi8(code));
     }
@@ -210,15 +213,24 @@ CK_TEMPLATE void attend_tile(int queries, const run *r, int64_t first, const voi
     for (; line < line_end; line++) score_lines(queries, 1, r, first, page, ahead, line, scores);
 
     const float *scales = page_scales(CK_KV_INT8, head_dim, page);
+    // Three loops: the chain of operations from scores to codes is long, and shorter ones of several queries overlap.
+    float highest[TILE_QUERIES], largest[TILE_QUERIES];
+    for (int q = 0; q < queries; q++) {
+        if (is_empty(t.visible[q])) continue;
+        const float scale = job->scale * r->queries[first - r->begin + q].scale;
+        highest[q] = softmax_raise(scores[q], scales, t.visible[q], scale, stride, t.state[q]);
+    }
+    for (int q = 0; q < queries; q++) {
+        if (is_empty(t.visible[q])) continue;
+        largest[q] = weigh(scores[q], scales + CK_PAGE, t.visible[q], highest[q], t.state[q]);
+    }
     for (int q = 0; q < queries; q++) {
         if (is_empty(t.visible[q])) {
             memset(&weights[q], 0, sizeof weights[q]);
         } else {
-            float scale = job->scale * r->queries[first - r->begin + q].scale;
-            weigh(scores[q], scales, t.visible[q], scale, stride, t.state[q], &weights[q]);
+            quantize_weights(scores[q], largest[q], &weights[q]);
         }
     }
-
     fetch_part(page, ahead, scales_at(CK_KV_INT8, head_dim), kv_page_bytes(CK_KV_INT8, head_dim));
     const span quads = {t.any.begin / 4, (t.any.end + 3) / 4};
     int64_t column = 0;

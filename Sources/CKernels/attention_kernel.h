@@ -269,9 +269,15 @@ CK_TEMPLATE void attend_tile(ck_kv_type type, int queries, const ck_attention *j
 
     _Alignas(64) float scores[TILE_QUERIES][CK_PAGE];
     score_page(type, queries, &t, p, scores);
+    // Two loops: the chain of operations from scores to a sum is long, and shorter ones of several queries overlap.
+    float highest[TILE_QUERIES];
     for (int q = 0; q < queries; q++) {
         if (is_empty(t.visible[q])) continue;
-        softmax_page(scores[q], p->key_scales, t.visible[q], job->scale, stride, t.state[q]);
+        highest[q] = softmax_raise(scores[q], p->key_scales, t.visible[q], job->scale, stride, t.state[q]);
+    }
+    for (int q = 0; q < queries; q++) {
+        if (is_empty(t.visible[q])) continue;
+        softmax_weights(scores[q], highest[q], t.state[q]);
         // What V's scale would do to each of a row's elements, done once; positions out of sight are never read.
         for (int i = 0; p->value_scales && i < CK_PAGE; i += VECTOR_WIDTH) {
             vector_store(scores[q] + i,

@@ -9,7 +9,7 @@
 
 enum {
     STATE_HEADER = 16,  // floats before the vector of a partial result: maximum, sum, padding
-    RUN_QUERIES = 128,  // queries that take a page one after the other
+    RUN_QUERIES = 256,  // queries that take a page one after the other
     STREAM_QUERIES = 4, // up to here the processor's own prefetcher keeps up with adjacent pages (measured)
     CACHE_LINE = 64
 };
@@ -119,9 +119,9 @@ CK_TEMPLATE void fetch_part(const void *page, const void *ahead, int64_t begin, 
 // MARK: - Online softmax
 
 // Scales the scores of one query, hides those that it can't see, and moves maximum, sum and vector of its state to the
-// new maximum. `key_scales` may be NULL.
-CK_TEMPLATE void softmax_raise(float *scores, const float *key_scales, span visible, float scale, int64_t stride,
-                               float *state) {
+// new maximum, which is returned. `key_scales` may be NULL.
+CK_TEMPLATE float softmax_raise(float *scores, const float *key_scales, span visible, float scale, int64_t stride,
+                                float *state) {
     enum { COUNT = CK_PAGE / VECTOR_WIDTH, CHAINS = 4 };
     const vector unseen = vector_set(-INFINITY);
     vector highest[CHAINS] = {unseen, unseen, unseen, unseen};
@@ -140,8 +140,9 @@ CK_TEMPLATE void softmax_raise(float *scores, const float *key_scales, span visi
     }
     float page_maximum = vector_maximum_lanes(
         vector_maximum(vector_maximum(highest[0], highest[1]), vector_maximum(highest[2], highest[3])));
-    if (page_maximum > state[0]) {
-        float shrink = scalar_exp(state[0] - page_maximum);
+    const float highest_before = state[0];
+    if (page_maximum > highest_before) {
+        float shrink = scalar_exp(highest_before - page_maximum);
         state[0] = page_maximum;
         state[1] *= shrink;
         for (int64_t d = 0; d < stride; d += VECTOR_WIDTH) {
@@ -149,6 +150,7 @@ CK_TEMPLATE void softmax_raise(float *scores, const float *key_scales, span visi
             vector_store(out, vector_multiply(vector_load(out), vector_set(shrink)));
         }
     }
+    return page_maximum > highest_before ? page_maximum : highest_before;
 }
 
 // e^(score - highest) of VECTOR_WIDTH scores, as a power of two. That the factor is rounded and the maximum's product
@@ -165,15 +167,13 @@ CK_TEMPLATE void softmax_add(float *state, float sum) {
     if (state[1] != state[1]) state[0] = state[1];
 }
 
-// Scores of one query become weights e^(score - maximum).
-CK_TEMPLATE void softmax_page(float *scores, const float *key_scales, span visible, float scale, int64_t stride,
-                              float *state) {
+// Scores of one query become weights e^(score - highest).
+CK_TEMPLATE void softmax_weights(float *scores, float highest, float *state) {
     enum { COUNT = CK_PAGE / VECTOR_WIDTH, CHAINS = 4 };
-    softmax_raise(scores, key_scales, visible, scale, stride, state);
     vector sum[CHAINS] = {vector_set(0.0f), vector_set(0.0f), vector_set(0.0f), vector_set(0.0f)};
 #pragma clang loop unroll(full)
     for (int i = 0; i < COUNT; i++) {
-        vector weight = softmax_weight(scores + i * VECTOR_WIDTH, state[0]);
+        vector weight = softmax_weight(scores + i * VECTOR_WIDTH, highest);
         vector_store(scores + i * VECTOR_WIDTH, weight);
         sum[i % CHAINS] = vector_add(sum[i % CHAINS], weight);
     }
