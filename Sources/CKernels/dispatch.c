@@ -50,6 +50,8 @@ static void fill_avx512(ck_kernels *table) {
     ck_fill_linear_avx512(table);
     if (__builtin_cpu_supports("avx512bf16")) ck_fill_linear_avx512bf16(table);
     ck_fill_attention_avx512(table);
+    ck_fill_attention_avx512vnni(table);
+    if (__builtin_cpu_supports("avx512bf16")) ck_fill_attention_avx512bf16(table);
     ck_fill_attention_baseline_avx512(table);
     ck_fill_elementwise_avx512(table);
 }

@@ -33,6 +33,7 @@ package enum CPUBackendError: Error, CustomStringConvertible {
     case unsupportedKVType(String)
     case unknownInstructionSet(String)
     case unsupportedWeight(name: String, reason: String)
+    case unsupportedHeadDimension(Int)
 
     package var description: String {
         switch self {
@@ -44,6 +45,8 @@ package enum CPUBackendError: Error, CustomStringConvertible {
             "MARTLET_ISA=\(name): not one of avx512, avx2, neon, portable, or this CPU lacks it"
         case .unsupportedWeight(let name, let reason):
             "\(name): \(reason)"
+        case .unsupportedHeadDimension(let headDim):
+            "attention heads of \(headDim) dimensions: the CPU backend takes at most \(CK_MAX_HEAD_DIM)"
         }
     }
 }

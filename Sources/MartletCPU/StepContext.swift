@@ -44,7 +44,7 @@ final class StepContext {
 
     /// Query tokens that one attention item computes: enough to reuse each page from the cache many times, few enough
     /// that prompts split into plenty of items.
-    static let queryBlock = 32
+    static let queryBlock = 64
     /// Requests with at most this many query tokens split their context; longer ones have items enough without.
     static let splitQueryLimit = 8
     static let chunkPositions = CK_PAGE * CK_CHUNK_PAGES

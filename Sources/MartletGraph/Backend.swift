@@ -65,9 +65,19 @@ package enum AttentionMethod: Sendable, CaseIterable {
 
 /// Element type of the KV cache.
 package enum KVType: String, Sendable, CaseIterable {
-    case f16, f32
+    case f16, bf16
+    /// Symmetric codes with a scale per row and head, for K and for V.
+    case int8
+    case f32
 
-    package var byteCount: Int { self == .f16 ? 2 : 4 }
+    /// Bytes of one position's K and V of one head.
+    package func rowBytes(headDim: Int) -> Int {
+        switch self {
+        case .f16, .bf16: 2 * headDim * 2
+        case .int8: 2 * (headDim + MemoryLayout<Float>.size)
+        case .f32: 2 * headDim * 4
+        }
+    }
 }
 
 /// A model that is ready to run steps. Not thread-safe: the engine thread owns it.

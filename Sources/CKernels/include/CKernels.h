@@ -90,11 +90,21 @@ typedef struct ck_linear {
     int64_t accumulate;     // not 0: add to what output holds (the residual stream)
 } ck_linear;
 
-// The KV cache of one (layer, KV head): pages of 64 rows. A page is
-//   K  [4][head_dim][16]      16 positions across lanes
-//   V  [64][v_stride]         v_stride = head_dim rounded up to 16
-// in elements of the cache's type, so a page is one sequential stream of (4*16*head_dim + 64*v_stride) elements.
-typedef enum ck_kv_type { CK_KV_F16, CK_KV_F32, CK_KV_TYPE_COUNT } ck_kv_type;
+// The KV cache of one (layer, KV head): pages of 64 rows (positions), each one sequential stream in the order in which
+// attention reads it. Elements that a dot product takes together lie together: `depth` is 1 (f16, f32), 2 (bf16) or
+// 4 (int8). A page is
+//   K  [4][k_dims/depth][16][depth]   16 positions across lanes; k_dims = head_dim rounded up to depth
+//      f32 key_scales[64], value_scales[64]    (only int8)
+//   V  [64/depth][v_stride][depth]    v_stride = head_dim rounded up to 16; depth consecutive positions together
+// int8 holds codes with one scale per row: value = scale * (code - 128) for K (unsigned, as VNNI wants one operand) and
+// scale * code for V (signed), |code| <= 127, scale = absmax / 127. Padding is zero (K: 128). Of a row that isn't finite
+// the scales are NaN.
+typedef enum ck_kv_type { CK_KV_F16, CK_KV_F32, CK_KV_BF16, CK_KV_INT8, CK_KV_TYPE_COUNT } ck_kv_type;
+
+enum { CK_MAX_HEAD_DIM = 1024 };  // larger than any model's; it bounds scratch memory and integer sums
+
+// Bytes of a page, rounded up to a multiple of 64.
+int64_t ck_kv_page_bytes(ck_kv_type type, int64_t head_dim);
 
 // Attention of a block of query tokens, all heads of one KV head, over one chunk of their context.
 //
@@ -105,13 +115,13 @@ typedef struct ck_attention {
     int64_t query_stride;      // floats
     int64_t query_tokens;
     int64_t group;             // query heads per KV head
-    int64_t head_dim;          // any multiple of 2
+    int64_t head_dim;          // any multiple of 2 up to CK_MAX_HEAD_DIM
     int64_t first_query;       // position of query token 0
     const void *const *pages;  // page i holds the positions first_position + 64 i …
     int64_t page_count;
     int64_t first_position;  // a multiple of 64
     int64_t window;          // 0: none
-    float scale;             // of the scores
+    float scale;             // of the scores, positive
     // Written: for query (t, g) at partials + (t * group + g) * (16 + v_stride):
     //   [0] maximum of the scaled scores, [1] sum of exp(score - maximum), [16…] sum of exp(score - maximum) * V
     float *partials;

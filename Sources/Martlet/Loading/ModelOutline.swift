@@ -11,6 +11,7 @@ package struct ModelOutline {
     package let contextLength: Int
     package let threads: Int
     package let compute: LoadOptions.Compute
+    package let kvType: LoadOptions.KVCacheType
     package var instructionSet: String { backend.instructionSet }
     private let model: any CausalLM
     private let graph: Graph
@@ -23,7 +24,8 @@ package struct ModelOutline {
         configuration = checkpoint.configuration
         threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
         compute = options.compute.resolved(for: configuration)
-        let memory = MemoryBudget(configuration, options, kvType: compute.kvType)
+        kvType = options.kvType ?? (compute == .f32 ? .f32 : .f16)
+        let memory = MemoryBudget(configuration, options, kvType: kvType.graphType)
         contextLength = memory.contextLength
         backend = try CPUBackend(
             threads: threads, policy: compute.layoutPolicy,
@@ -35,7 +37,7 @@ package struct ModelOutline {
             limits: StepLimits(
                 tokens: options.maxBatchedTokens, sampled: options.maxSampledRows ?? options.maxRequests,
                 requests: options.maxRequests),
-            kvRows: memory.kvRows, kvType: compute.kvType, fusions: options.fusions)
+            kvRows: memory.kvRows, kvType: kvType.graphType, fusions: options.fusions)
     }
 
     /// The plan with some of the fusions.
@@ -74,6 +76,15 @@ extension LoadOptions.Compute {
     fileprivate var layoutPolicy: LayoutPolicy {
         LayoutPolicy(exactFloat32: self == .f32, preciseActivations: self == .int16)
     }
+}
 
-    fileprivate var kvType: KVType { self == .f32 ? .f32 : .f16 }
+extension LoadOptions.KVCacheType {
+    fileprivate var graphType: KVType {
+        switch self {
+        case .f16: .f16
+        case .bf16: .bf16
+        case .int8: .int8
+        case .f32: .f32
+        }
+    }
 }

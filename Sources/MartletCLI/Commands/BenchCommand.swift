@@ -38,6 +38,7 @@ struct BenchCommand: ParsableCommand {
     @Option(name: [.customShort("o"), .customLong("output")], help: "md, csv or json.")
     var format: Format = .md
     @OptionGroup var arithmetic: ComputeOption
+    @OptionGroup var cache: KVCacheTypeOption
     @OptionGroup var output: JSONOption
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case md, csv, json }
@@ -104,6 +105,7 @@ struct BenchCommand: ParsableCommand {
         var options = try ModelLoading.options(
             LoadOptions(), sequences: batch, tokens: rounded, chunk: chunk, for: configuration)
         options.compute = arithmetic.compute
+        options.kvType = cache.kvCacheType
         options.threads = threads
         options.pinsThreads = pinning.pinThreads
         options.maxSampledRows = batch
@@ -122,8 +124,8 @@ struct BenchCommand: ParsableCommand {
             }
             return BenchResult(
                 model: summary.label, bytes: summary.bytes, parameters: summary.parameters,
-                backend: "CPU \(model.instructionSet)", compute: model.compute.rawValue, threads: model.threads,
-                test: test, samples: samples)
+                backend: "CPU \(model.instructionSet)", compute: model.compute.rawValue,
+                kvCacheType: model.kvType.rawValue, threads: model.threads, test: test, samples: samples)
         }
     }
 }
