@@ -30,7 +30,7 @@ def measure(threads, only=None, repetitions=9):
     command = [compiled(), "--threads", ",".join(map(str, threads)), "--repetitions", str(repetitions)]
     if only:
         command += ["--only", only]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout)
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
 
 
 def main():
