@@ -114,7 +114,7 @@ class Martlet(Engine):
     def command(self, model, test, threads, repetitions, warm_up):
         sizes = (["-p", test.tokens, "-n", 0] if test.kind == "pp" else ["-p", 0, "-n", test.tokens])
         return [self.program, "bench", model, *sizes, "--depth", test.depth, "--batch", test.batch, "--threads", threads,
-                "-r", repetitions, "--json", *self.flags]
+                "-r", repetitions, "--json", *self.flags, *([] if warm_up else ["--no-warmup"])]
 
     def rates(self, output, errors, test):
         return json.loads(output)[0]["samples"]

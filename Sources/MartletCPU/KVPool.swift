@@ -3,9 +3,9 @@ import MartletGraph
 
 /// K and V of every token in the cache, all layers: allocated once, addressed by row.
 ///
-/// For each layer and KV head the pool is an array of pages of 64 rows, K with positions across SIMD lanes and V behind
-/// it, so that a request whose rows are one aligned run is read as one sequential stream (shared/reference: separate K
-/// and V arrays reach half of the bandwidth).
+/// Pages hold 64 rows of one layer and KV head, K with positions across SIMD lanes and V behind it, and the pages of a head
+/// that an attention chunk walks lie side by side: a request whose rows are one aligned run is read as one sequential
+/// stream per chunk. The heads of a chunk are neighbours, so that a short context touches few (huge) pages of memory.
 final class KVPool {
     /// One layer's pages: plain numbers for the hot loop.
     struct Layer {
@@ -13,17 +13,19 @@ final class KVPool {
         var kvHeads: Int
         var headDim: Int
         var type: ck_kv_type
-        var pageCount: Int
         var pageBytes: Int
 
         /// Page `page` of KV head `head`.
         @inline(__always)
         func page(_ page: Int, head: Int) -> UnsafeMutableRawPointer {
-            base + (head &* pageCount &+ page) &* pageBytes
+            let (chunk, inChunk) = (page / KVPool.chunkPages, page % KVPool.chunkPages)
+            return base + ((chunk &* kvHeads &+ head) &* KVPool.chunkPages &+ inChunk) &* pageBytes
         }
     }
 
     static let pageRows = CK_PAGE
+    /// Pages of a head that lie side by side: an attention chunk.
+    static let chunkPages = CK_CHUNK_PAGES
 
     let rows: Int
     let layers: [Layer]
@@ -34,20 +36,21 @@ final class KVPool {
     init(layers shapes: [KVLayer], rows: Int, type: KVType) throws(CPUBackendError) {
         let pageCount = (rows + Self.pageRows - 1) / Self.pageRows
         self.rows = pageCount * Self.pageRows
+        let wholeChunks = (pageCount + Self.chunkPages - 1) / Self.chunkPages * Self.chunkPages
         var layouts: [(offset: Int, pageBytes: Int)] = []
         var total = 0
         for shape in shapes {
             guard shape.headDim <= CK_MAX_HEAD_DIM else { throw .unsupportedHeadDimension(shape.headDim) }
             let pageBytes = Self.pageBytes(headDim: shape.headDim, type)
             layouts.append((total, pageBytes))
-            total += shape.kvHeads * pageCount * pageBytes
+            total += shape.kvHeads * wholeChunks * pageBytes
         }
         let memory = try AlignedMemory(byteCount: total)
         self.memory = memory
         layers = zip(shapes, layouts).map { shape, layout in
             Layer(
                 base: memory.base + layout.offset, kvHeads: shape.kvHeads, headDim: shape.headDim,
-                type: type.kernelType, pageCount: pageCount, pageBytes: layout.pageBytes)
+                type: type.kernelType, pageBytes: layout.pageBytes)
         }
     }
 

@@ -31,6 +31,8 @@ struct BenchCommand: ParsableCommand {
     @OptionGroup var pinning: PinOption
     @Option(name: [.customShort("r"), .long], help: "How often each test is measured.")
     var repetitions = 5
+    @Flag(inversion: .prefixedNo, help: "Run each test once before it is measured.")
+    var warmup = true
     @Option(help: "Tokens that one step computes at most.")
     var chunk = 512
     @Flag(help: "Switch optimizations on one after the other, and measure each.")
@@ -118,8 +120,8 @@ struct BenchCommand: ParsableCommand {
         let runner = BenchRunner(model, chunk: chunk)
         var done = 0
         return try tests.map { test in
-            let samples = try runner.samples(of: test, repetitions: repetitions) {
-                bar.update(Double(done) / Double(tests.count * (repetitions + 1)), note: test.name)
+            let samples = try runner.samples(of: test, repetitions: repetitions, warmUp: warmup) {
+                bar.update(Double(done) / Double(tests.count * (repetitions + (warmup ? 1 : 0))), note: test.name)
                 done += 1
             }
             return BenchResult(

@@ -39,8 +39,8 @@ struct BenchRunner {
         }
     }
 
-    /// Tokens per second of each repetition, after one to warm up.
-    func samples(of test: BenchTest, repetitions: Int, progress: () -> Void) throws -> [Double] {
+    /// Tokens per second of each repetition, after one to warm up if asked for.
+    func samples(of test: BenchTest, repetitions: Int, warmUp: Bool, progress: () -> Void) throws -> [Double] {
         guard test.depth + test.tokens <= evaluator.capacity else {
             throw CommandFailure("\(test.name) needs a longer context than \(evaluator.capacity) tokens")
         }
@@ -49,7 +49,7 @@ struct BenchRunner {
             if evaluator.length(of: sequence) > test.depth { evaluator.truncate(sequence, to: test.depth) }
             prefill(sequence, to: test.depth)
         }
-        return try (0...repetitions).map { _ in
+        let samples = try (0..<(warmUp ? repetitions + 1 : repetitions)).map { _ in
             progress()
             for sequence in 0..<test.batch { evaluator.truncate(sequence, to: test.depth) }
             let time = ContinuousClock().measure {
@@ -60,7 +60,8 @@ struct BenchRunner {
             }
             guard time > .zero else { throw CommandFailure("the clock stands still") }
             return Double(test.tokens * test.batch) / time.seconds
-        }.dropFirst().map { $0 }
+        }
+        return Array(samples.suffix(repetitions))
     }
 
     /// Computes a sequence's next tokens; the logits of the very last only, as for a prompt.
