@@ -94,10 +94,8 @@ class Engine:
             rates = []
         if not rates or not all(rate > 0 for rate in rates):
             raise EngineFailure("printed no rate")
-        available = seconds * (os.cpu_count() or 1)
-        own = after["children"] - before["children"]
-        return Sample(rates, seconds, max(0.0, after["busy"] - before["busy"] - own) / available,
-                      (after["steal"] - before["steal"]) / available)
+        steal = (after["steal"] - before["steal"]) / seconds / (os.cpu_count() or 1)
+        return Sample(rates, seconds, others_share(before, after, seconds), steal)
 
 
 class Martlet(Engine):
@@ -227,3 +225,9 @@ def processor_times():
     tick = os.sysconf("SC_CLK_TCK")
     return {"busy": (user + nice + system + interrupt + soft_interrupt) / tick, "steal": steal / tick,
             "children": children.children_user + children.children_system}
+
+
+def others_share(before, after, seconds):
+    """Of all processors, taken by other processes than finished children of this one."""
+    own = after["children"] - before["children"]
+    return max(0.0, after["busy"] - before["busy"] - own) / seconds / (os.cpu_count() or 1)

@@ -2,7 +2,8 @@
 import html, statistics
 from engines import Test
 
-COLORS = ["#0b6e4f", "#3aa17e", "#8fcfb5", "#c8553d", "#e0a458", "#6d6875", "#9d8189", "#457b9d"]
+OUR_COLORS = ["#0b6e4f", "#3aa17e", "#8fcfb5"]
+PEER_COLORS = ["#c8553d", "#e0a458", "#457b9d", "#6d6875", "#a8a8b3"]
 
 
 def files(data, name):
@@ -28,23 +29,23 @@ def keys(data, threads):
 
 
 class Cell:
-    """One model and test with one number of threads: medians over the rounds, by engine."""
+    """One model and test with one number of threads: medians over the rounds, by engine. Disturbed samples count only where an
+    engine has no others."""
 
     def __init__(self, data, key):
         self.model, self.test, self.threads = key[0], Test.parse(key[1]), key[2]
         self.shape, self.engines = data["models"][self.model], data["engines"]
         mine = [s for s in data["samples"] if (s["model"], s["test"], s["threads"]) == key]
         self.rates = {}  # engine → round → tokens per second
-        self.errors, self.disturbed = {}, set()
+        self.errors = {s["engine"]: s["error"] for s in mine if "error" in s}
+        mine = [s for s in mine if "error" not in s]
+        self.disturbed = {s["engine"] for s in mine} - {s["engine"] for s in mine if not s["disturbed"]}
         for s in mine:
-            if "error" in s:
-                self.errors[s["engine"]] = s["error"]
-            else:
+            if not s["disturbed"] or s["engine"] in self.disturbed:
                 self.rates.setdefault(s["engine"], {})[s["round"]] = s["rate"]
-                if s["disturbed"]:
-                    self.disturbed.add(s["engine"])
         self.median = {engine: statistics.median(rates.values()) for engine, rates in self.rates.items()}
         limits = [e for e in data["limits"] if (e["model"], e["test"], e["threads"]) == key]
+        limits = [e for e in limits if not e.get("disturbed")] or limits
         self.bandwidth = middle([e["bandwidth"]["median"] for e in limits if "bandwidth" in e])
         kind = "int8" if self.shape["is_integer"] else "bf16"
         found = [e["operations"].get(kind) or e["operations"].get("f32") for e in limits if "operations" in e]
@@ -65,8 +66,8 @@ class Cell:
         if peer is None or engine not in self.median:
             return None
         common = self.rates[engine].keys() & self.rates[peer].keys()
-        each = [self.rates[engine][number] / self.rates[peer][number] for number in common] or [0]
-        return self.median[engine] / self.median[peer], min(each), max(each)
+        each = [self.rates[engine][number] / self.rates[peer][number] for number in common]
+        return self.median[engine] / self.median[peer], each
 
     def bytes_per_step(self):
         kv_bytes = self.shape["layers"] * self.shape["kv_heads"] * self.shape["head_dim"] * 2 * 2
@@ -102,7 +103,7 @@ def markdown(data, name, cells):
     machine = data["machine"]
     lines = [f"# {name}", "",
              f"{machine['processors']} processors of {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, "
-             f"{machine['date']}. tok/s, medians of the rounds, engines in turn; ~: others took part of the machine meanwhile.", "",
+             f"{machine['date']}. tok/s, medians of the undisturbed rounds, engines in turn; ~: none was undisturbed.", "",
              "| engine | flags | built from |", "|---|---|---|"]
     for engine, about in data["engines"].items():
         lines.append(f"| {engine} | {' '.join(about['flags'])} | {about['built'].split(', ')[0]} |")
@@ -124,7 +125,8 @@ def markdown(data, name, cells):
                     row.append("failed" if engine in c.errors else "")
             for engine in ours:
                 ratio = c.ratio(engine)
-                row.append(f"**{ratio[0]:.2f}** ({ratio[1]:.2f}–{ratio[2]:.2f})" if ratio else "")
+                spread = f" ({min(ratio[1]):.2f}–{max(ratio[1]):.2f})" if ratio and len(ratio[1]) > 1 else ""
+                row.append(f"**{ratio[0]:.2f}**{spread}" if ratio else "")
             for engine in ours:
                 row.append(c.shares(c.median[engine]) if engine in c.median else "")
             peer = max((c.better_peer(engine) for engine in ours if c.better_peer(engine)), key=c.median.get, default=None)
@@ -155,7 +157,10 @@ def number(value, digits=0):
 def plot(data, cells, threads):
     """Bars of speed over the better peer's (the vertical line at 1), with a tick where the limit lies."""
     present = [name for name in data["engines"] if any(name in c.median for c in cells)]
-    color = {name: COLORS[position % len(COLORS)] for position, name in enumerate(present)}
+    color = {}
+    for ours, colors in ((True, OUR_COLORS), (False, PEER_COLORS)):
+        for position, name in enumerate(name for name in present if data["engines"][name]["ours"] == ours):
+            color[name] = colors[position % len(colors)]
     bar, gap, left, width = 11, 9, 250, 620
     rows = []
     for c in cells:
@@ -171,7 +176,7 @@ def plot(data, cells, threads):
     height = 78 + sum(len(bars) * bar + gap for _, bars, _ in rows)
     text = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 70}" height="{height}" '
             'font-family="sans-serif" font-size="11">',
-            f'<rect width="100%" height="100%" fill="#ffffff"/>',
+            '<rect width="100%" height="100%" fill="#ffffff"/>',
             f'<text x="12" y="20" font-size="14">Speed over the better peer, {threads} thread{"s" if threads > 1 else ""}; '
             'the tick is what the machine allows</text>']
     x = 12

@@ -12,12 +12,12 @@ fails is written down as failed, and the rest goes on. Standard library only.
 
 Each round measures, cell by cell, the limit that bounds the cell (read bandwidth for tg, arithmetic for pp, both for several
 sequences) and then each engine in a fresh process. A sample waits for a quiet moment, up to --patience seconds. If other
-processes took more than --max-other of the machine meanwhile, it is taken again, up to --retries times; the least disturbed
-one counts, and its cell is marked ~ if that was disturbed still.
+processes took more than --max-other of the machine meanwhile, it is taken again, up to --retries times. Medians are of
+undisturbed samples; a cell that has none is marked ~. With --again, the turns that were disturbed are measured anew.
 """
 import argparse, json, os, pathlib, platform, signal, statistics, sys, time
 import engines as engines_module, gguf_shape, machine_limits, report
-from engines import EngineFailure, Test, processor_times, without_paths
+from engines import EngineFailure, Test, others_share, processor_times, without_paths
 
 SUITES = {
     "decode": ["tg128", "tg128@4096"],
@@ -43,6 +43,7 @@ def arguments():
     parser.add_argument("--max-other", type=float, default=0.08, help="share of the machine others may take")
     parser.add_argument("--retries", type=int, default=2)
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for others to be quiet; 0: do not wait")
+    parser.add_argument("--again", action="store_true", help="measure disturbed turns anew")
     parser.add_argument("--timeout", type=float, default=6, help="times the estimate, and a minute")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("Benchmarks/results/side_by_side"))
     parser.add_argument("--estimate", action="store_true", help="say how long it will take, and stop")
@@ -89,6 +90,10 @@ class Measurement:
             print(f"{len(dropped)} cells were measured with another build: again", file=sys.stderr)
         for kind in ("samples", "limits"):
             self.data[kind] = [s for s in self.data[kind] if cell(s) not in dropped]
+        if self.args.again:
+            turns = {(*cell(s), s["round"]) for s in self.data["samples"] if s.get("disturbed") and cell(s) in asked}
+            for kind in ("samples", "limits"):
+                self.data[kind] = [s for s in self.data[kind] if (*cell(s), s["round"]) not in turns]
 
     def rounds(self, test):
         long = max(test.tokens if test.kind == "pp" else 0, test.depth) > 8192
@@ -135,8 +140,15 @@ class Measurement:
 
     def limits(self, number, threads, path, test):
         only = {"tg": "bandwidth", "pp": "compute"}[test.kind] if test.batch == 1 else None
-        found = machine_limits.measure([threads], only=only, repetitions=7)
-        entry = {"model": self.shapes[path].name, "test": str(test), "threads": threads, "round": number}
+        for _ in range(self.args.retries + 1):
+            wait_for_quiet(self.args.patience, self.args.max_other)
+            before, began = processor_times(), time.monotonic()
+            found = machine_limits.measure([threads], only=only, repetitions=7)
+            other = others_share(before, processor_times(), time.monotonic() - began)
+            if other <= self.args.max_other:
+                break
+        entry = {"model": self.shapes[path].name, "test": str(test), "threads": threads, "round": number,
+                 "other_share": round(other, 3), "disturbed": other > self.args.max_other}
         if "bandwidth_gb_per_second" in found:
             entry["bandwidth"] = found["bandwidth_gb_per_second"][str(threads)]
         if "giga_operations_per_second" in found:
@@ -190,7 +202,6 @@ class Measurement:
             key = (self.shapes[path].name, str(test), threads)
             self.data["samples"] = [s for s in self.data["samples"]
                                     if not ("error" in s and cell(s) == key and s["round"] == number and s["engine"] in names)]
-            wait_for_quiet(self.args.patience, self.args.max_other)
             try:
                 self.limits(number, threads, path, test)
             except Exception as error:  # the engines can be compared without it

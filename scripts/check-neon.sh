@@ -31,7 +31,7 @@ else
         flags+=(-isystem $libc/include)
         if [ -n "${qemu[0]}" ] && [ -f $libc/lib/libc.a ]; then runs=1; fi
     else
-        sources=($(ls Sources/CKernels/*.c | grep -v -e dispatch.c -e futex.c))
+        sources=($(ls Sources/CKernels/*.c | grep -v -e dispatch.c -e threads.c))
         flags+=(-ffreestanding -isystem "$work")
         cat >"$work/string.h" <<'HEADER'
 #include <stddef.h>

@@ -21,6 +21,7 @@ static void fill_portable(ck_kernels *table) {
     table->name = "portable";
     ck_fill_linear_portable(table);
     ck_fill_attention_portable(table);
+    ck_fill_attention_baseline_portable(table);
     ck_fill_elementwise_portable(table);
 }
 
@@ -40,6 +41,7 @@ static void fill_avx2(ck_kernels *table) {
     table->name = "avx2";
     ck_fill_linear_avx2(table);
     ck_fill_attention_avx2(table);
+    ck_fill_attention_baseline_avx2(table);
     ck_fill_elementwise_avx2(table);
 }
 
@@ -48,6 +50,9 @@ static void fill_avx512(ck_kernels *table) {
     ck_fill_linear_avx512(table);
     if (__builtin_cpu_supports("avx512bf16")) ck_fill_linear_avx512bf16(table);
     ck_fill_attention_avx512(table);
+    ck_fill_attention_avx512vnni(table);
+    if (__builtin_cpu_supports("avx512bf16")) ck_fill_attention_avx512bf16(table);
+    ck_fill_attention_baseline_avx512(table);
     ck_fill_elementwise_avx512(table);
 }
 #elif defined(__aarch64__)

@@ -126,11 +126,19 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
     const bool last_of_several = at->token > at->block_begin && at->token + tokens == at->block_end;
     const bool fetch_next = tokens == CK_TILE && last_of_several && at->panel + 1 < at->panel_end;
     const int64_t panel_bytes = ck_padded_panel_bytes(layout, job->columns);
+    // A block's first tile reads the weights from memory. With one or two tokens it does nothing else, and hardware
+    // prefetches better than any hint; with more, arithmetic hides what is fetched early enough (1.3 times the speed of 8).
+    enum { AHEAD = 2048 };
+    const bool fetch_ahead = tokens >= 3 && at->token == at->block_begin;
 
     for (int64_t first = 0; first < groups; first += 2, pair += ck_pair_bytes(layout)) {
         if (ck_is_nested(layout) && first % (2 * CK_SUPER_PAIRS) == 0) {
             super = load_super_factors(layout, pair);
             pair += CK_SUPER_BYTES;
+        }
+        if (fetch_ahead) {
+#pragma clang loop unroll(full)
+            for (int i = 0; i < ck_pair_bytes(layout); i += 64) _mm_prefetch(pair + AHEAD + i, _MM_HINT_T0);
         }
         if (fetch_next) {
 #pragma clang loop unroll(full)

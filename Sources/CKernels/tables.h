@@ -11,7 +11,13 @@ void ck_fill_linear_neondot(ck_kernels *table);  // the part of the NEON table t
 void ck_fill_attention_portable(ck_kernels *table);
 void ck_fill_attention_avx2(ck_kernels *table);
 void ck_fill_attention_avx512(ck_kernels *table);
+void ck_fill_attention_avx512vnni(ck_kernels *table);
+void ck_fill_attention_avx512bf16(ck_kernels *table);  // the part of the AVX-512 table that needs AVX512_BF16 besides
 void ck_fill_attention_neon(ck_kernels *table);
+
+void ck_fill_attention_baseline_portable(ck_kernels *table);
+void ck_fill_attention_baseline_avx2(ck_kernels *table);
+void ck_fill_attention_baseline_avx512(ck_kernels *table);
 
 void ck_fill_elementwise_portable(ck_kernels *table);
 void ck_fill_elementwise_avx2(ck_kernels *table);

@@ -8,7 +8,8 @@ enum {
     VECTOR_WIDTH = 8,
     TILE_QUERIES = 4,        // queries that an attention tile holds
     TILE_ACCUMULATORS = 12,  // vector registers for its sums: the other 4 hold operands
-    WIDENED_QUERIES = 64    // from this many queries on, converting an f16 page to f32 once for all pays off (measured)
+    SCORE_ACCUMULATORS = 12,  // the same for scores
+    WIDENED_QUERIES = 64    // from this many queries on, converting a page to f32 once for all pays off (measured)
 };
 
 CK_TEMPLATE vector vector_set(float value) { return _mm256_set1_ps(value); }
@@ -32,6 +33,20 @@ CK_TEMPLATE vector vector_load_f16(const uint16_t *from) {
 }
 CK_TEMPLATE void vector_store_f16(uint16_t *to, vector v) {
     _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+// 8 words of 32 bits with two bf16 or four signed bytes each, and one of these of every word as floats.
+typedef __m256i vector_words;
+CK_TEMPLATE vector_words vector_load_words(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
+CK_TEMPLATE vector_words vector_flip_words(vector_words w, uint32_t bits) {
+    return _mm256_xor_si256(w, _mm256_set1_epi32((int32_t)bits));
+}
+CK_TEMPLATE vector vector_word_bf16(vector_words w, int part) {
+    return _mm256_castsi256_ps(part == 0 ? _mm256_slli_epi32(w, 16)
+                                         : _mm256_and_si256(w, _mm256_set1_epi32((int32_t)0xffff0000)));
+}
+CK_TEMPLATE vector vector_word_code(vector_words w, int part) {
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w, 24 - 8 * part), 24));
 }
 
 CK_TEMPLATE vector vector_add(vector a, vector b) { return _mm256_add_ps(a, b); }

@@ -9,7 +9,8 @@ enum {
     VECTOR_WIDTH = 16,
     TILE_QUERIES = 8,        // queries that an attention tile holds
     TILE_ACCUMULATORS = 24,  // vector registers for its sums: the other 8 hold operands
-    WIDENED_QUERIES = 64    // from this many queries on, converting an f16 page to f32 once for all pays off (measured)
+    SCORE_ACCUMULATORS = 24,  // the same for scores
+    WIDENED_QUERIES = 64    // from this many queries on, converting a page to f32 once for all pays off (measured)
 };
 
 CK_TEMPLATE vector vector_set(float value) { return _mm512_set1_ps(value); }
@@ -30,6 +31,20 @@ CK_TEMPLATE vector vector_load_f16(const uint16_t *from) {
 }
 CK_TEMPLATE void vector_store_f16(uint16_t *to, vector v) {
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
+// 16 words of 32 bits with two bf16 or four signed bytes each, and one of these of every word as floats.
+typedef __m512i vector_words;
+CK_TEMPLATE vector_words vector_load_words(const void *from) { return _mm512_loadu_si512(from); }
+CK_TEMPLATE vector_words vector_flip_words(vector_words w, uint32_t bits) {
+    return _mm512_xor_si512(w, _mm512_set1_epi32((int32_t)bits));
+}
+CK_TEMPLATE vector vector_word_bf16(vector_words w, int part) {
+    return _mm512_castsi512_ps(part == 0 ? _mm512_slli_epi32(w, 16)
+                                         : _mm512_and_si512(w, _mm512_set1_epi32((int32_t)0xffff0000)));
+}
+CK_TEMPLATE vector vector_word_code(vector_words w, int part) {
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(w, 24 - 8 * (unsigned)part), 24));
 }
 
 CK_TEMPLATE vector vector_add(vector a, vector b) { return _mm512_add_ps(a, b); }

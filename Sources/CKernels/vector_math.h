@@ -22,6 +22,19 @@ CK_TEMPLATE vector vector_exp(vector x) {
     return vector_scale(vector_add(p, vector_set(1.0f)), n);
 }
 
+// 2^x for x <= 1 within two units in the last place, 0 below -150; NaN stays NaN. 2^x = 2^n 2^r with |r| <= 1/2, and
+// 2^r is 1 + r p(r), where p has degree 4 and the smallest relative error (9e-8).
+CK_TEMPLATE vector vector_power(vector x) {
+    x = vector_maximum(vector_set(-160.0f), x);
+    vector n = vector_round(x), r = vector_subtract(x, n);
+    vector p = vector_set(0x1.5bba14p-10f);
+    p = vector_multiply_add(p, r, vector_set(0x1.3cea88p-7f));
+    p = vector_multiply_add(p, r, vector_set(0x1.c6b752p-5f));
+    p = vector_multiply_add(p, r, vector_set(0x1.ebf9bcp-3f));
+    p = vector_multiply_add(p, r, vector_set(0x1.62e42ap-1f));
+    return vector_scale(vector_multiply_add(p, r, vector_set(1.0f)), n);
+}
+
 CK_TEMPLATE float scalar_exp(float x) { return vector_first_lane(vector_exp(vector_set(x))); }
 
 // x / (1 + e^-x). Below -88.72 e^-x overflows and the result is -0; NaN stays NaN.

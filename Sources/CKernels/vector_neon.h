@@ -10,6 +10,7 @@ enum {
     VECTOR_WIDTH = 4,
     TILE_QUERIES = 4,        // queries that an attention tile holds
     TILE_ACCUMULATORS = 24,  // vector registers for its sums: the other 8 hold operands
+    SCORE_ACCUMULATORS = 24,  // the same for scores
     WIDENED_QUERIES = 16     // from this many queries on, an f16 page is converted to f32 once for all (a guess)
 };
 
@@ -38,6 +39,19 @@ CK_TEMPLATE vector vector_load_f16(const uint16_t *from) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from)));
 }
 CK_TEMPLATE void vector_store_f16(uint16_t *to, vector v) { vst1_u16(to, vreinterpret_u16_f16(vcvt_f16_f32(v))); }
+
+// 4 words of 32 bits with two bf16 or four signed bytes each, and one of these of every word as floats.
+typedef int32x4_t vector_words;
+CK_TEMPLATE vector_words vector_load_words(const void *from) { return vld1q_s32((const int32_t *)from); }
+CK_TEMPLATE vector_words vector_flip_words(vector_words w, uint32_t bits) {
+    return veorq_s32(w, vdupq_n_s32((int32_t)bits));
+}
+CK_TEMPLATE vector vector_word_bf16(vector_words w, int part) {
+    return vreinterpretq_f32_s32(part == 0 ? vshlq_n_s32(w, 16) : vandq_s32(w, vdupq_n_s32((int32_t)0xffff0000)));
+}
+CK_TEMPLATE vector vector_word_code(vector_words w, int part) {
+    return vcvtq_f32_s32(vshrq_n_s32(vshlq_s32(w, vdupq_n_s32(24 - 8 * part)), 24));
+}
 
 CK_TEMPLATE vector vector_add(vector a, vector b) { return vaddq_f32(a, b); }
 CK_TEMPLATE vector vector_subtract(vector a, vector b) { return vsubq_f32(a, b); }

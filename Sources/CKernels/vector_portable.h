@@ -13,7 +13,8 @@ enum {
     VECTOR_WIDTH = 4,
     TILE_QUERIES = 2,        // queries that an attention tile holds
     TILE_ACCUMULATORS = 12,  // vector registers for its sums
-    WIDENED_QUERIES = 4     // from this many queries on, converting an f16 page to f32 once for all pays off (measured)
+    SCORE_ACCUMULATORS = 8,  // the same for scores
+    WIDENED_QUERIES = 4     // from this many queries on, converting a page to f32 once for all pays off (measured)
 };
 
 CK_TEMPLATE vector vector_set(float value) { return (vector){value, value, value, value}; }
@@ -53,6 +54,23 @@ CK_TEMPLATE vector vector_load_f16(const uint16_t *from) {
 }
 CK_TEMPLATE void vector_store_f16(uint16_t *to, vector v) {
     for (int i = 0; i < VECTOR_WIDTH; i++) to[i] = ck_float_to_f16(v[i]);
+}
+
+// 4 words of 32 bits with two bf16 or four signed bytes each, and one of these of every word as floats.
+typedef vector_bits vector_words;
+CK_TEMPLATE vector_words vector_load_words(const void *from) {
+    vector_words w;
+    memcpy(&w, from, sizeof w);
+    return w;
+}
+CK_TEMPLATE vector_words vector_flip_words(vector_words w, uint32_t bits) { return w ^ bits; }
+CK_TEMPLATE vector vector_word_bf16(vector_words w, int part) {
+    return (vector)(part == 0 ? w << 16 : w & 0xffff0000);
+}
+CK_TEMPLATE vector vector_word_code(vector_words w, int part) {
+    typedef int32_t vector_integers __attribute__((vector_size(16)));
+    vector_integers code = (vector_integers)(w << (24 - 8 * (uint32_t)part)) >> 24;
+    return __builtin_convertvector(code, vector);
 }
 
 CK_TEMPLATE vector vector_add(vector a, vector b) { return a + b; }

@@ -29,17 +29,24 @@ final class AlignedMemory: @unchecked Sendable {
 /// What keeps a model from being made ready on the CPU.
 package enum CPUBackendError: Error, CustomStringConvertible {
     case outOfMemory(bytes: Int)
+    /// Of an attention method other than `paged`.
+    case unsupportedKVType(String)
     case unknownInstructionSet(String)
     case unsupportedWeight(name: String, reason: String)
+    case unsupportedHeadDimension(Int)
 
     package var description: String {
         switch self {
         case .outOfMemory(let bytes):
             "cannot allocate \(bytes >> 20) MiB: use a smaller KV cache or a smaller model"
+        case .unsupportedKVType(let type):
+            "keys and values of type \(type): the optimization ladder takes f16 and f32"
         case .unknownInstructionSet(let name):
             "MARTLET_ISA=\(name): not one of avx512, avx2, neon, portable, or this CPU lacks it"
         case .unsupportedWeight(let name, let reason):
             "\(name): \(reason)"
+        case .unsupportedHeadDimension(let headDim):
+            "attention heads of \(headDim) dimensions: the CPU backend takes at most \(CK_MAX_HEAD_DIM)"
         }
     }
 }

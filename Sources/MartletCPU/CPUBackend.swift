@@ -33,35 +33,46 @@ package struct CPUBackend: Backend {
     }
 
     package func compile(
-        _ graph: Graph, options: CompileOptions, progress: (Double) -> Void
-    ) throws -> any CompiledModel {
+        _ graph: Graph, variants: [CompileOptions], progress: (Double) -> Void
+    ) throws -> [any CompiledModel] {
         guard let kernels = ck_select(instructionSet) else {
             throw CPUBackendError.unknownInstructionSet(instructionSet)
         }
-        let plan = Plan(graph, options: options, activationFormat: activationFormat)
+        let plans = variants.map { Plan(graph, options: $0, activationFormat: activationFormat) }
         let pool = WorkerPool(count: threads, isPinned: pinsThreads)
-        let weights = try PackedWeights(plan.linearWeights, policy: policy, pool: pool, progress: progress)
-        return try CPUProgram(plan: plan, kvRows: options.kvRows, weights: weights, kernels: kernels, pool: pool)
+        let weights = try PackedWeights(
+            plans.flatMap(\.linearWeights), policy: policy, pool: pool, progress: progress)
+        return try zip(plans, variants).map { plan, options in
+            try CPUProgram(
+                plan: plan, options: options, weights: weights, kernels: kernels, pool: pool,
+                activationFormat: activationFormat)
+        }
     }
 }
 
-/// All matrices of a model in one allocation.
+/// All matrices of a model in one allocation, which any number of its plans share.
 final class PackedWeights {
     private let memory: AlignedMemory
-    private var matrices: [ObjectIdentifier: PackedMatrix] = [:]
+    /// Kept alive, because identities are theirs.
+    private let weights: [LinearWeight]
+    private var matrices: [LinearWeight.Identity: PackedMatrix] = [:]
 
     var byteCount: Int { memory.byteCount }
 
     subscript(weight: LinearWeight) -> PackedMatrix {
-        guard let matrix = matrices[ObjectIdentifier(weight)] else {
+        guard let matrix = matrices[weight.identity] else {
             preconditionFailure("\(weight.name) is not part of the plan")
         }
         return matrix
     }
 
+    /// - Parameter all: every weight of every plan; each matrix is packed once, however often it is named.
     init(
-        _ weights: [LinearWeight], policy: LayoutPolicy, pool: WorkerPool, progress: (Double) -> Void
+        _ all: [LinearWeight], policy: LayoutPolicy, pool: WorkerPool, progress: (Double) -> Void
     ) throws {
+        var seen = Set<LinearWeight.Identity>()
+        let weights = all.filter { seen.insert($0.identity).inserted }
+        self.weights = weights
         var offsets: [Int] = []
         var total = 0
         for weight in weights {
@@ -73,7 +84,7 @@ final class PackedWeights {
         let scratch = Scratch((0..<pool.count).map { _ in PackingScratch(columns: widest) })
         for (index, weight) in weights.enumerated() {
             let matrix = try PackedMatrix(weight, policy: policy, memory: memory.base + offsets[index])
-            matrices[ObjectIdentifier(weight)] = matrix
+            matrices[weight.identity] = matrix
             let job = Scratch([matrix])
             // The file's pages leave memory slice by slice: a large matrix is never there twice.
             let slice = max(Self.sliceBytes / max(weight.columns * CK_PANEL, 1), 1)
@@ -102,12 +113,10 @@ final class PackedWeights {
 }
 
 extension Plan {
-    /// Every weight matrix that the plan's calls read, each once, in order of first use.
+    /// The weight matrices that the plan's calls read, in order.
     var linearWeights: [LinearWeight] {
-        var seen = Set<ObjectIdentifier>()
-        return calls.compactMap { call -> LinearWeight? in
-            if case .embed(let table) = call.op { return table }
-            return call.op.linearWeight
-        }.filter { seen.insert(ObjectIdentifier($0)).inserted }
+        calls.compactMap { call in
+            if case .embed(let table) = call.op { table } else { call.op.linearWeight }
+        }
     }
 }

@@ -4,17 +4,16 @@ import MartletGraph
 /// A plan with every reference resolved: packed weights, the KV pool and the arena behind a list of instructions that
 /// the workers walk in lockstep, one barrier after each.
 final class CPUProgram: CompiledModel {
-    let plan: Plan
+    private(set) var plan: Plan
     var limits: StepLimits { plan.limits }
-    var kvRows: Int { pool.rows }
-    var memory: MemoryUse {
-        MemoryUse(weights: weights.byteCount, kvCache: pool.byteCount, arena: plan.arenaBytes)
-    }
+    let kvRows: Int
+    let memory: MemoryUse
+    private(set) var planningTime = Duration.zero
 
     let kernels: UnsafePointer<ck_kernels>
     let workers: WorkerPool
     let context: StepContext
-    let instructions: UnsafeMutableBufferPointer<Instruction>
+    private(set) var instructions: UnsafeMutableBufferPointer<Instruction>
     let scratch: [WorkerScratch]
     /// Scratch of each worker as addresses, for the hot loop.
     let scratchAddresses: UnsafeMutableBufferPointer<WorkerScratch.Addresses>
@@ -22,29 +21,43 @@ final class CPUProgram: CompiledModel {
     private(set) var partials: UnsafeMutablePointer<Float>
     private var partialCapacity = 0
 
+    private let options: CompileOptions
+    private let activationFormat: (LinearWeight) -> ActivationFormat
     private let weights: PackedWeights
-    private let pool: KVPool
+    private let kv: KVMemory
     private let arena: AlignedMemory
-    private let parameters: ParameterMemory
-    private let logits: Rows
+    private var parameters: ParameterMemory
+    private var logits: Rows
     private let largestAttention: (heads: Int, stateFloats: Int)
 
+    /// - Parameter activationFormat: the backend's, for planning anew.
     init(
-        plan: Plan, kvRows: Int, weights: PackedWeights, kernels: UnsafePointer<ck_kernels>, pool workers: WorkerPool
+        plan: Plan, options: CompileOptions, weights: PackedWeights, kernels: UnsafePointer<ck_kernels>,
+        pool workers: WorkerPool, activationFormat: @escaping (LinearWeight) -> ActivationFormat
     ) throws(CPUBackendError) {
         self.plan = plan
+        self.options = options
         self.weights = weights
         self.kernels = kernels
         self.workers = workers
-        pool = try KVPool(layers: plan.kvLayers, rows: kvRows, type: plan.kvType)
+        self.activationFormat = activationFormat
+        let kvBytes: Int
+        if options.attention == .paged {
+            let pool = try KVPool(layers: plan.kvLayers, rows: options.kvRows, type: plan.kvType)
+            kv = .pool(pool)
+            (kvRows, kvBytes) = (pool.rows, pool.byteCount)
+        } else {
+            let attention = try RowAttention(
+                plan, method: options.attention, rows: options.kvRows, workers: workers.count)
+            kv = .rows(attention)
+            (kvRows, kvBytes) = (attention.cache.rows, attention.byteCount)
+        }
         arena = try AlignedMemory(byteCount: plan.arenaBytes)
-        parameters = ParameterMemory()
+        memory = MemoryUse(weights: weights.byteCount, kvCache: kvBytes, arena: plan.arenaBytes)
         context = StepContext(limits: plan.limits)
-        let resolver = InstructionResolver(
-            plan: plan, weights: weights, pool: pool, arena: arena, parameters: parameters)
-        let list = resolver.instructions()
-        instructions = .allocate(capacity: list.count)
-        _ = instructions.initialize(from: list)
+        parameters = ParameterMemory()
+        let resolver = InstructionResolver(plan: plan, weights: weights, kv: kv, arena: arena, parameters: parameters)
+        instructions = Self.allocate(resolver.instructions())
         logits = resolver.rows(plan.logits)
         let shape = ScratchShape(plan)
         let scratch = (0..<workers.count).map { _ in WorkerScratch(shape) }
@@ -64,7 +77,9 @@ final class CPUProgram: CompiledModel {
     func run(_ input: StepInput) -> UnsafeBufferPointer<Float> {
         precondition(input.tokenCount > 0)
         workers.pinCaller()
+        if let retrace = options.retrace { planningTime += ContinuousClock().measure { replan(retrace) } }
         context.prepare(input)
+        if case .rows = kv { precondition(context.isContiguous, "plain rows want each request's rows in one run") }
         let needed = context.partialTokens * largestAttention.heads * largestAttention.stateFloats
         if needed > partialCapacity {
             partials.deallocate()
@@ -78,6 +93,24 @@ final class CPUProgram: CompiledModel {
             }
         }
         return UnsafeBufferPointer(start: logits.floats, count: input.sampledCount * logits.width)
+    }
+
+    /// Does what a step does without a captured plan: traces the model, rewrites the graph, plans its memory and resolves
+    /// its calls. Memory and packed weights stay.
+    private func replan(_ retrace: () -> Graph) {
+        plan = Plan(retrace(), options: options, activationFormat: activationFormat)
+        precondition(plan.arenaBytes <= arena.byteCount, "another graph than was compiled")
+        parameters = ParameterMemory()
+        let resolver = InstructionResolver(plan: plan, weights: weights, kv: kv, arena: arena, parameters: parameters)
+        instructions.deallocate()
+        instructions = Self.allocate(resolver.instructions())
+        logits = resolver.rows(plan.logits)
+    }
+
+    private static func allocate(_ list: [Instruction]) -> UnsafeMutableBufferPointer<Instruction> {
+        let instructions = UnsafeMutableBufferPointer<Instruction>.allocate(capacity: list.count)
+        _ = instructions.initialize(from: list)
+        return instructions
     }
 }
 

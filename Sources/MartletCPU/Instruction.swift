@@ -41,6 +41,8 @@ enum Instruction {
     case storeKV(KVPool.Layer, k: Rows, v: Rows)
     case ropeStoreKV(RotaryTable, KVPool.Layer, q: Rows, k: Rows, v: Rows, out: Rows)
     case attention(AttentionCall)
+    case storeRows(KVRowCache.Layer, k: Rows, v: Rows)
+    case rowAttention(RowAttentionCall)
     case rows(x: Rows, out: Rows)
     case convert(x: Rows, out: Rows)
 }

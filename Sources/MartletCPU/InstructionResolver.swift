@@ -12,11 +12,17 @@ struct AttentionCall {
     var out: Rows
 }
 
+/// Where a program keeps K and V.
+enum KVMemory {
+    case pool(KVPool)
+    case rows(RowAttention)
+}
+
 /// Turns a plan's calls into instructions: operands become addresses, weights become panels.
 struct InstructionResolver {
     let plan: Plan
     let weights: PackedWeights
-    let pool: KVPool
+    let kv: KVMemory
     let arena: AlignedMemory
     let parameters: ParameterMemory
 
@@ -36,59 +42,86 @@ struct InstructionResolver {
             default: break
             }
         }
-        let layers = Dictionary(uniqueKeysWithValues: zip(plan.kvLayers.map(\.layer), pool.layers))
+        var layers: [Int: KVPool.Layer] = [:]
+        if case .pool(let pool) = kv {
+            layers = Dictionary(uniqueKeysWithValues: zip(plan.kvLayers.map(\.layer), pool.layers))
+        }
         func layer(_ shape: KVLayer) -> KVPool.Layer {
             guard let layer = layers[shape.layer] else { preconditionFailure("no KV pool for layer \(shape.layer)") }
             return layer
         }
         func rotary(_ embedding: RotaryEmbedding) -> RotaryTable { rotaries[embedding] ?? table(embedding) }
-        return rotaries.values.map(Instruction.angles)
-            + plan.calls.map { call in
-                let inputs = call.inputs.map(rows)
-                if call.op.linearWeight != nil {
-                    precondition(inputs[0].format != .f32 || inputs[0].stride == inputs[0].width, "dense float rows")
-                }
-                let outputs = call.outputs.map(rows)
-                switch call.op {
-                case .embed(let weight):
-                    return .embed(.passUnretained(weights[weight]), out: outputs[0])
-                case .rmsNorm(let norm):
-                    return .rmsNorm(
-                        weight: parameters.store(norm.weight.values), group: norm.weight.values.count,
-                        epsilon: norm.epsilon, x: inputs[0], out: outputs[0])
-                case .skipRMSNorm(let norm):
-                    return .skipRMSNorm(
-                        weight: parameters.store(norm.weight.values), epsilon: norm.epsilon, residual: inputs[0],
-                        x: inputs[1], sum: outputs[0], out: outputs[1])
-                case .linear(let weight):
-                    return .linear(view(weight), x: inputs[0], residual: nil, out: outputs[0])
-                case .linearAdd(let weight):
-                    return .linear(view(weight), x: inputs[0], residual: inputs[1], out: outputs[0])
-                case .linearSwiGLU(let weight):
-                    return .linearSwiGLU(view(weight), x: inputs[0], out: outputs[0])
-                case .addBias(let bias):
-                    return .addBias(parameters.store(bias.values), x: inputs[0], out: outputs[0])
-                case .add: return .add(inputs[0], inputs[1], out: outputs[0])
-                case .multiply: return .multiply(inputs[0], inputs[1], out: outputs[0])
-                case .silu: return .silu(inputs[0], out: outputs[0])
-                case .swiGLU: return .swiGLU(gate: inputs[0], up: inputs[1], out: outputs[0])
-                case .rope(let embedding, let headDim):
-                    return .rope(rotary(embedding), headDim: headDim, x: inputs[0], out: outputs[0])
-                case .storeKV(let shape):
-                    return .storeKV(layer(shape), k: inputs[0], v: inputs[1])
-                case .ropeStoreKV(let embedding, let shape):
-                    return .ropeStoreKV(
-                        rotary(embedding), layer(shape), q: inputs[0], k: inputs[1], v: inputs[2], out: outputs[0])
-                case .attention(let attention):
-                    return .attention(
-                        AttentionCall(
-                            layer: layer(attention.kv), heads: attention.heads, group: attention.group,
-                            scale: attention.scale, window: attention.window, query: inputs[0], out: outputs[0]))
-                case .rows: return .rows(x: inputs[0], out: outputs[0])
-                case .convert: return .convert(x: inputs[0], out: outputs[0])
-                case .slice: preconditionFailure("a slice is no call")
-                }
+        func instruction(_ call: Plan.Call) -> Instruction {
+            let inputs = call.inputs.map(rows)
+            if call.op.linearWeight != nil {
+                precondition(inputs[0].format != .f32 || inputs[0].stride == inputs[0].width, "dense float rows")
             }
+            let outputs = call.outputs.map(rows)
+            switch call.op {
+            case .embed(let weight):
+                return .embed(.passUnretained(weights[weight]), out: outputs[0])
+            case .rmsNorm(let norm):
+                return .rmsNorm(
+                    weight: parameters.store(norm.weight.values), group: norm.weight.values.count,
+                    epsilon: norm.epsilon, x: inputs[0], out: outputs[0])
+            case .skipRMSNorm(let norm):
+                return .skipRMSNorm(
+                    weight: parameters.store(norm.weight.values), epsilon: norm.epsilon, residual: inputs[0],
+                    x: inputs[1], sum: outputs[0], out: outputs[1])
+            case .linear(let weight):
+                return .linear(view(weight), x: inputs[0], residual: nil, out: outputs[0])
+            case .linearAdd(let weight):
+                return .linear(view(weight), x: inputs[0], residual: inputs[1], out: outputs[0])
+            case .linearSwiGLU(let weight):
+                return .linearSwiGLU(view(weight), x: inputs[0], out: outputs[0])
+            case .addBias(let bias):
+                return .addBias(parameters.store(bias.values), x: inputs[0], out: outputs[0])
+            case .add: return .add(inputs[0], inputs[1], out: outputs[0])
+            case .multiply: return .multiply(inputs[0], inputs[1], out: outputs[0])
+            case .silu: return .silu(inputs[0], out: outputs[0])
+            case .swiGLU: return .swiGLU(gate: inputs[0], up: inputs[1], out: outputs[0])
+            case .rope(let embedding, let headDim):
+                return .rope(rotary(embedding), headDim: headDim, x: inputs[0], out: outputs[0])
+            case .storeKV(let shape):
+                return .storeKV(layer(shape), k: inputs[0], v: inputs[1])
+            case .ropeStoreKV(let embedding, let shape):
+                return .ropeStoreKV(
+                    rotary(embedding), layer(shape), q: inputs[0], k: inputs[1], v: inputs[2], out: outputs[0])
+            case .attention(let attention):
+                return .attention(
+                    AttentionCall(
+                        layer: layer(attention.kv), heads: attention.heads, group: attention.group,
+                        scale: attention.scale, window: attention.window, query: inputs[0], out: outputs[0]))
+            case .rows: return .rows(x: inputs[0], out: outputs[0])
+            case .convert: return .convert(x: inputs[0], out: outputs[0])
+            case .slice: preconditionFailure("a slice is no call")
+            }
+        }
+        return rotaries.values.map(Instruction.angles)
+            + plan.calls.flatMap { call -> [Instruction] in
+                guard case .rows(let attention) = kv else { return [instruction(call)] }
+                return rowInstructions(call, attention, rotary) ?? [instruction(call)]
+            }
+    }
+
+    /// What a call becomes where K and V are plain rows; nil if they are no concern of the call's.
+    private func rowInstructions(
+        _ call: Plan.Call, _ attention: RowAttention, _ rotary: (RotaryEmbedding) -> RotaryTable
+    ) -> [Instruction]? {
+        let inputs = call.inputs.map(rows)
+        switch call.op {
+        case .storeKV(let layer): return [attention.store(layer, k: inputs[0], v: inputs[1])]
+        case .ropeStoreKV(let embedding, let layer):
+            let (table, headDim) = (rotary(embedding), layer.headDim)
+            return [
+                .rope(table, headDim: headDim, x: inputs[0], out: rows(call.outputs[0])),
+                .rope(table, headDim: headDim, x: inputs[1], out: inputs[1]),
+                attention.store(layer, k: inputs[1], v: inputs[2]),
+            ]
+        case .attention(let parameters):
+            return [attention.attention(parameters, query: inputs[0], out: rows(call.outputs[0]))]
+        default: return nil
+        }
     }
 
     private func view(_ weight: LinearWeight) -> MatrixView {

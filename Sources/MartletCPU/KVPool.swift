@@ -37,8 +37,8 @@ final class KVPool {
         var layouts: [(offset: Int, pageBytes: Int)] = []
         var total = 0
         for shape in shapes {
-            let elements = Self.pageRows * (shape.headDim + Self.valueStride(shape.headDim))
-            let pageBytes = (elements * type.byteCount + 63) / 64 * 64
+            guard shape.headDim <= CK_MAX_HEAD_DIM else { throw .unsupportedHeadDimension(shape.headDim) }
+            let pageBytes = Self.pageBytes(headDim: shape.headDim, type)
             layouts.append((total, pageBytes))
             total += shape.kvHeads * pageCount * pageBytes
         }
@@ -47,10 +47,25 @@ final class KVPool {
         layers = zip(shapes, layouts).map { shape, layout in
             Layer(
                 base: memory.base + layout.offset, kvHeads: shape.kvHeads, headDim: shape.headDim,
-                type: type == .f16 ? CK_KV_F16 : CK_KV_F32, pageCount: pageCount, pageBytes: layout.pageBytes)
+                type: type.kernelType, pageCount: pageCount, pageBytes: layout.pageBytes)
         }
+    }
+
+    static func pageBytes(headDim: Int, _ type: KVType) -> Int {
+        Int(ck_kv_page_bytes(type.kernelType, Int64(headDim)))
     }
 
     /// Elements from one V row to the next.
     static func valueStride(_ headDim: Int) -> Int { (headDim + 15) / 16 * 16 }
+}
+
+extension KVType {
+    fileprivate var kernelType: ck_kv_type {
+        switch self {
+        case .f16: CK_KV_F16
+        case .bf16: CK_KV_BF16
+        case .int8: CK_KV_INT8
+        case .f32: CK_KV_F32
+        }
+    }
 }

@@ -31,12 +31,20 @@ final class StepContext {
     private(set) var partialTokens = 0
     var hasSplitRequests: Bool { partialTokens > 0 }
 
+    /// Whether each request's rows are one run.
+    var isContiguous: Bool {
+        (0..<requestCount).allSatisfy { index in
+            let request = requests[index]
+            return (0..<request.contextLength).allSatisfy { Int(request.rows[$0]) == Int(request.rows[0]) + $0 }
+        }
+    }
+
     private var pages: UnsafeMutablePointer<Int32>
     private var pageCapacity: Int
 
     /// Query tokens that one attention item computes: enough to reuse each page from the cache many times, few enough
     /// that prompts split into plenty of items.
-    static let queryBlock = 32
+    static let queryBlock = 64
     /// Requests with at most this many query tokens split their context; longer ones have items enough without.
     static let splitQueryLimit = 8
     static let chunkPositions = CK_PAGE * CK_CHUNK_PAGES

@@ -83,6 +83,8 @@ struct Walk {
         case .ropeStoreKV(let table, let layer, let q, let k, let v, let out):
             ropeStoreKV(table, layer, q, k, v, out)
         case .attention(let call): attention(call, worker)
+        case .storeRows(let layer, let k, let v): storeRows(layer, k, v)
+        case .rowAttention(let call): rowAttention(call, worker)
         case .rows(let x, let out):
             forEachRow(out) { row in
                 memcpy(out.row(row), x.row(Int(sampled[row])), out.width &* MemoryLayout<Float>.size)

@@ -21,8 +21,7 @@ struct ScratchShape {
             heads = max(heads, attention.heads)
             group = max(group, attention.group)
             stateFloats = max(stateFloats, 16 + valueStride)
-            let pageElements = KVPool.pageRows * (attention.kv.headDim + valueStride)
-            let pageBytes = (pageElements * plan.kvType.byteCount + 63) / 64 * 64
+            let pageBytes = KVPool.pageBytes(headDim: attention.kv.headDim, plan.kvType)
             gatherBytes = max(gatherBytes, CK_CHUNK_PAGES * pageBytes)
         }
     }

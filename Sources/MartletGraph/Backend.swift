@@ -5,13 +5,27 @@ package protocol Backend: Sendable {
     /// The format in which this backend's kernels read the input of a linear layer with that weight.
     func activationFormat(of weight: LinearWeight) -> ActivationFormat
 
-    /// Uploads and repacks the graph's weights, allocates the arena and the KV pool, and makes the plan runnable.
+    /// Uploads and repacks the graph's weights, allocates an arena and a KV pool for each variant, and makes the plans
+    /// runnable.
     ///
     /// - Parameters:
-    ///   - graph: as the model recorded it; the backend's legalization and `options.fusions` are applied here.
+    ///   - graph: as the model recorded it; the backend's legalization and each variant's fusions are applied here.
+    ///   - variants: ways to compile it. They share weights, threads and device, so only one may run at a time.
     ///   - progress: called with the fraction of weight bytes done, 0 to 1, from one thread at a time.
+    /// - Returns: a model for each variant.
     /// - Throws: what reading a weight throws, or an error of the device (memory).
-    func compile(_ graph: Graph, options: CompileOptions, progress: (Double) -> Void) throws -> any CompiledModel
+    func compile(
+        _ graph: Graph, variants: [CompileOptions], progress: (Double) -> Void
+    ) throws -> [any CompiledModel]
+}
+
+extension Backend {
+    /// Compiles a graph in one way.
+    package func compile(
+        _ graph: Graph, options: CompileOptions, progress: (Double) -> Void
+    ) throws -> any CompiledModel {
+        try compile(graph, variants: [options], progress: progress)[0]
+    }
 }
 
 /// How a graph is compiled.
@@ -22,6 +36,10 @@ package struct CompileOptions: Sendable {
     package var kvType: KVType
     /// Rewrites to apply, in order. Leave one out to measure what it brings.
     package var fusions: [Fusion]
+    package var attention = AttentionMethod.paged
+    /// Where set, every step traces and plans the model anew with this, instead of replaying the plan of load time: to
+    /// measure what capturing the plan brings. It must give the graph that was compiled.
+    package var retrace: (@Sendable () -> Graph)?
 
     package init(limits: StepLimits, kvRows: Int, kvType: KVType = .f16, fusions: [Fusion] = Fusion.all) {
         self.limits = limits
@@ -31,11 +49,35 @@ package struct CompileOptions: Sendable {
     }
 }
 
+/// How attention is computed, and where it finds K and V. What comes before `paged` is there for comparison: each adds
+/// one idea to the one before (docs/LADDER.md).
+package enum AttentionMethod: Sendable, CaseIterable {
+    /// All scores of a query go to memory, then softmax, then the weighted values. K and V are contiguous rows per
+    /// request, repeated for every query head.
+    case plain
+    /// 64 positions at a time with an online softmax: no score is stored (FlashAttention).
+    case tiled
+    /// Few queries over a long context split it into chunks that workers share (Flash-Decoding).
+    case splitTiled
+    /// The KV pool: rows anywhere, kernel-ready pages where they are together, and no K or V repeated (TokenAttention, GQA).
+    case paged
+}
+
 /// Element type of the KV cache.
 package enum KVType: String, Sendable, CaseIterable {
-    case f16, f32
+    case f16, bf16
+    /// Symmetric codes with a scale per row and head, for K and for V.
+    case int8
+    case f32
 
-    package var byteCount: Int { self == .f16 ? 2 : 4 }
+    /// Bytes of one position's K and V of one head.
+    package func rowBytes(headDim: Int) -> Int {
+        switch self {
+        case .f16, .bf16: 2 * headDim * 2
+        case .int8: 2 * (headDim + MemoryLayout<Float>.size)
+        case .f32: 2 * headDim * 4
+        }
+    }
 }
 
 /// A model that is ready to run steps. Not thread-safe: the engine thread owns it.
@@ -46,6 +88,8 @@ package protocol CompiledModel: AnyObject {
     var kvRows: Int { get }
     /// Bytes of packed weights, of the KV pool, and of the arena.
     var memory: MemoryUse { get }
+    /// What steps have spent on planning so far; zero if the plan is captured.
+    var planningTime: Duration { get }
 
     /// Replays the plan for this step's metadata.
     ///

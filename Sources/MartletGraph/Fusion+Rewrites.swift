@@ -51,8 +51,7 @@ extension Fusion {
                 let (linearIndex, linear) = rewriter.soleProducer(of: node.inputs[0]),
                 case .linear(let weight) = linear.op, weight.bias == nil
             else { continue }
-            let biased = LinearWeight(
-                weight.name, parts: weight.parts, isInterleaved: weight.isInterleaved, bias: bias.values)
+            let biased = LinearWeight(weight.name, joining: [weight], bias: bias.values)
             rewriter.replace(linearIndex)
             rewriter.replace(
                 index,
@@ -91,8 +90,7 @@ extension Fusion {
                 gateWeight.parts[0].encoding == upWeight.parts[0].encoding
             else { continue }
             let joined = LinearWeight(
-                gateWeight.name + "+" + upWeight.name, parts: gateWeight.parts + upWeight.parts, isInterleaved: true,
-                bias: nil)
+                gateWeight.name + "+" + upWeight.name, joining: [gateWeight, upWeight], isInterleaved: true, bias: nil)
             rewriter.replace(gateIndex)
             rewriter.replace(upIndex)
             rewriter.replace(
@@ -118,8 +116,7 @@ extension Fusion {
                 weights.allSatisfy { $0.bias == nil }
                 ? nil : weights.flatMap { $0.bias ?? [Float](repeating: 0, count: $0.rows) }
             let joined = LinearWeight(
-                weights.map(\.name).joined(separator: "+"), parts: weights.flatMap(\.parts), isInterleaved: false,
-                bias: bias)
+                weights.map(\.name).joined(separator: "+"), joining: weights, bias: bias)
             let output = rewriter.makeValue(Shape(rewriter.graph[value].shape.rows, joined.rows))
             let product = Graph.Node(op: .linear(joined), inputs: [value], outputs: [output], label: linears[0].1.label)
             var offset = 0

@@ -75,5 +75,5 @@ extension Plan.StepShape {
 
 extension KVLayer {
     /// Bytes of one token's K and V.
-    package func rowBytes(_ type: KVType) -> Int { 2 * kvHeads * headDim * type.byteCount }
+    package func rowBytes(_ type: KVType) -> Int { kvHeads * type.rowBytes(headDim: headDim) }
 }

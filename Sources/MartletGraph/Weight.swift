@@ -80,6 +80,8 @@ package final class LinearWeight: Sendable {
     package let isInterleaved: Bool
     /// `[rows]`, or nil.
     package let bias: [Float]?
+    /// The weights that a fusion made this one of; empty if it is the model's own.
+    private let origins: [LinearWeight]
 
     package init(_ name: String, _ source: any WeightSource, bias: [Float]? = nil) {
         precondition(bias == nil || bias?.count == source.rows)
@@ -87,13 +89,31 @@ package final class LinearWeight: Sendable {
         self.parts = [source]
         self.isInterleaved = false
         self.bias = bias
+        self.origins = []
     }
 
-    init(_ name: String, parts: [any WeightSource], isInterleaved: Bool, bias: [Float]?) {
+    /// Weights of one width, joined, with `bias` in the place of theirs.
+    init(_ name: String, joining origins: [LinearWeight], isInterleaved: Bool = false, bias: [Float]?) {
         self.name = name
-        self.parts = parts
+        self.parts = origins.flatMap(\.parts)
         self.isInterleaved = isInterleaved
         self.bias = bias
+        self.origins = origins
+    }
+
+    /// What tells one matrix from another. Two plans of a model join the same weights in objects of their own; these are
+    /// equal, so both plans can share one packed matrix.
+    package struct Identity: Hashable {
+        fileprivate let models: [ObjectIdentifier]
+        fileprivate let isInterleaved: Bool
+        fileprivate let bias: [Float]?
+    }
+
+    /// Valid while the weight (and with it its origins) lives.
+    package var identity: Identity { Identity(models: modelWeights, isInterleaved: isInterleaved, bias: bias) }
+
+    private var modelWeights: [ObjectIdentifier] {
+        origins.isEmpty ? [ObjectIdentifier(self)] : origins.flatMap(\.modelWeights)
     }
 
     package var rows: Int { parts.reduce(0) { $0 + $1.rows } }

@@ -13,17 +13,27 @@ package protocol CausalLM: Sendable {
     func callAsFunction(_ tokens: Tracer) -> Tensor
 }
 
+extension CausalLM {
+    /// Records the forward function.
+    package func trace() -> Graph {
+        let tracer = Tracer()
+        return tracer.finish(self(tracer))
+    }
+}
+
 /// The architectures that Martlet knows, by Hugging Face `model_type`: one line each.
 package enum ModelRegistry {
     private static let architectures: [String: any CausalLM.Type] = [
         "llama": Llama.self
     ]
 
-    /// Builds and traces the checkpoint's model.
+    /// Builds the checkpoint's model.
     ///
     /// - Throws: `CheckpointError` for an unknown architecture (with the list of known ones), for tensors that are missing,
     ///   of the wrong shape or left over.
-    package static func graph(of checkpoint: Checkpoint, contextLength: Int) throws(CheckpointError) -> Graph {
+    package static func model(
+        of checkpoint: Checkpoint, contextLength: Int
+    ) throws(CheckpointError) -> any CausalLM {
         let name = checkpoint.configuration.architecture
         guard let architecture = architectures[name] else {
             throw CheckpointError(
@@ -34,7 +44,6 @@ package enum ModelRegistry {
         let weights = Weights(checkpoint)
         let model = try architecture.init(weights, contextLength: contextLength)
         try weights.finish()
-        let tracer = Tracer()
-        return tracer.finish(model(tracer))
+        return model
     }
 }

@@ -6,7 +6,7 @@ let attentionInstructionSets: [String] = ["avx512", "avx2", "neon", "portable"].
     ck_select(name) != nil
 }
 
-let attentionTypes = [CK_KV_F16, CK_KV_F32]
+let attentionTypes = [CK_KV_F16, CK_KV_F32, CK_KV_BF16, CK_KV_INT8]
 
 /// SplitMix64: the same numbers on every machine and run.
 struct AttentionNoise {
@@ -33,6 +33,33 @@ func roundedToHalf(_ x: Float) -> Float {
     let unit = Float(sign: .plus, exponent: max(x.exponent, -14) - 10, significand: 1)
     let rounded = (x / unit).rounded(.toNearestOrEven) * unit
     return abs(rounded) > 65504 ? Float(signOf: x, magnitudeOf: .infinity) : rounded
+}
+
+/// The value of the nearest bfloat16, ties to even.
+func roundedToBrainHalf(_ x: Float) -> Float {
+    guard x.isFinite else { return x }
+    let bits = x.bitPattern
+    return Float(bitPattern: (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000)
+}
+
+/// A row as symmetric 8-bit codes and what a code is worth.
+func quantizedRow(_ row: [Float]) -> (codes: [Int8], scale: Float) {
+    guard row.allSatisfy(\.isFinite) else { return (row.map { _ in 0 }, .nan) }
+    let largest = row.map(abs).max() ?? 0
+    let inverse = largest > 0x1p-100 ? 127 / largest : 0
+    return (row.map { Int8(($0 * inverse).rounded(.toNearestOrEven)) }, largest / 127)
+}
+
+/// A row as the cache keeps it.
+func rounded(_ row: [Float], _ type: ck_kv_type) -> [Float] {
+    switch type {
+    case CK_KV_F16: return row.map(roundedToHalf)
+    case CK_KV_BF16: return row.map(roundedToBrainHalf)
+    case CK_KV_INT8:
+        let (codes, scale) = quantizedRow(row)
+        return codes.map { Float($0) * scale }
+    default: return row
+    }
 }
 
 /// One job: queries of a KV head and the chunk of context that they look at.
@@ -73,18 +100,14 @@ final class AttentionCache {
     private(set) var keys: [Int: [Float]] = [:]
     private(set) var values: [Int: [Float]] = [:]
 
-    static func pageBytes(_ shape: AttentionShape, _ type: ck_kv_type) -> Int {
-        64 * (shape.headDim + shape.stride) * (type == CK_KV_F16 ? 2 : 4)
-    }
-
     init(_ instructionSet: String, _ type: ck_kv_type, _ shape: AttentionShape) {
         kernels = ck_select(instructionSet)!
         self.type = type
         self.shape = shape
-        let bytes = Self.pageBytes(shape, type)
+        let bytes = Int(ck_kv_page_bytes(type, Int64(shape.headDim)))
         pages = (0..<shape.pageCount).map { _ in
             let page = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-            page.initializeMemory(as: UInt8.self, repeating: 0xFF, count: bytes)  // NaN in both types
+            page.initializeMemory(as: UInt8.self, repeating: 0xFF, count: bytes)  // NaN; of int8 the scales
             return page
         }
     }
@@ -93,10 +116,19 @@ final class AttentionCache {
 
     func store(_ key: [Float], _ value: [Float], at position: Int) {
         let row = position - shape.firstPosition
-        let store = type == CK_KV_F16 ? kernels.pointee.kv_store.0 : kernels.pointee.kv_store.1
-        store!(key, value, Int64(shape.headDim), pages[row / 64], Int64(row % 64))
-        keys[position] = type == CK_KV_F16 ? key.map(roundedToHalf) : key
-        values[position] = type == CK_KV_F16 ? value.map(roundedToHalf) : value
+        ck_run_kv_store(kernels, type, key, value, Int64(shape.headDim), pages[row / 64], Int64(row % 64))
+        keys[position] = rounded(key, type)
+        values[position] = rounded(value, type)
+    }
+
+    /// Takes over a row of another cache as it is there.
+    func copy(_ position: Int, of other: AttentionCache) {
+        let (from, to) = (position - other.shape.firstPosition, position - shape.firstPosition)
+        ck_run_kv_copy(
+            kernels, type, other.pages[from / 64], Int64(from % 64), pages[to / 64], Int64(to % 64),
+            Int64(shape.headDim))
+        keys[position] = other.keys[position]
+        values[position] = other.values[position]
     }
 
     /// Stores a random row at every position that some query of the shape sees, and at no other.
@@ -135,8 +167,7 @@ final class AttentionCache {
                     job.window = Int64(shape.window)
                     job.scale = shape.scale
                     job.partials = partials.baseAddress
-                    let attention = type == CK_KV_F16 ? kernels.pointee.attention.0 : kernels.pointee.attention.1
-                    attention!(&job)
+                    ck_run_attention(kernels, type, &job)
                 }
             }
         }
@@ -178,10 +209,15 @@ struct AttentionReference {
     /// Bound on the error of float arithmetic with queries, keys and values in -1 ... 1. A score is a chain of headDim
     /// roundings of sums up to headDim / sqrt(headDim) after scaling; its error acts on a weight as a relative one. The
     /// output adds a rounding per position and about 4 per exponential. Weights are positive and sum to 1.
-    static func tolerance(_ shape: AttentionShape) -> Double {
-        let roundings =
-            Double(shape.headDim).squareRoot() * Double(shape.headDim) / 4 + Double(shape.positions.count) + 16
-        return roundings * 0x1p-24
+    ///
+    /// The kernels of some instruction sets round more: with bf16 weights to 8 bits (2^-9 of each); with int8 weights to
+    /// 16 bits of a page's largest (2^-17 of that, for each of its 64 positions, at worst all one way) and queries to
+    /// 2^-15 of their largest element, so that a scaled score is off by up to sqrt(headDim) / 2 of that.
+    static func tolerance(_ shape: AttentionShape, _ type: ck_kv_type) -> Double {
+        let root = Double(shape.headDim).squareRoot()
+        let roundings = root * Double(shape.headDim) / 4 + Double(shape.positions.count) + 16
+        let rounding = type == CK_KV_BF16 ? 0x1p-9 : type == CK_KV_INT8 ? 0x1p-11 + root * 0x1p-15 : 0
+        return roundings * 0x1p-24 + rounding
     }
 }
 

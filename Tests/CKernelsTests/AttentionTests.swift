@@ -37,9 +37,11 @@ import Testing
             var noise = AttentionNoise(seed: 1)
             let cache = AttentionCache(instructionSet, type, shape)
             cache.fill(&noise)
-            let queries = noise.next(count: shape.queryTokens * shape.group * shape.headDim)
+            var queries = noise.next(count: shape.queryTokens * shape.group * shape.headDim)
+            // Kernels may round queries to the cache's bf16; these it leaves alone.
+            if type == CK_KV_BF16 { queries = queries.map(roundedToBrainHalf) }
             let partials = cache.attend(queries)
-            let tolerance = AttentionReference.tolerance(shape)
+            let tolerance = AttentionReference.tolerance(shape, type)
             for (index, partial) in partials.enumerated() {
                 let query = Array(queries[index * shape.headDim..<(index + 1) * shape.headDim])
                 let visible = shape.visible(token: index / shape.group)
@@ -106,17 +108,63 @@ import Testing
             part.pageCount = 1
             let chunk = AttentionCache(instructionSet, type, part)
             for position in part.positions where whole.keys[position] != nil {
-                chunk.store(whole.keys[position]!, whole.values[position]!, at: position)
+                chunk.copy(position, of: whole)
             }
             let partials = chunk.attend(queries)
             for index in states.indices { chunk.merge(partials[index], into: &states[index]) }
         }
         for index in states.indices {
             #expect(states[index][0] == expected[index][0])
-            // Scores are the same to the bit; the rest is a rescaling and a rounding per page and per position.
-            #expect(abs(states[index][1] / expected[index][1] - 1) < 0x1p-20)
+            // Scores are the same to the bit; the rest is a rescaling and a rounding per page and per position. Weights
+            // that are rounded to bf16 are so after the rescaling: 2^-9 of each, before and after. 16-bit codes of
+            // weights don't show in the sum.
+            let rounding: Float = type == CK_KV_BF16 ? 0x1p-8 : 0
+            #expect(abs(states[index][1] / expected[index][1] - 1) < 0x1p-20 + rounding)
             let difference = zip(whole.finish(states[index]), whole.finish(expected[index])).map { abs($0 - $1) }.max()!
-            #expect(difference < 256 * 0x1p-24)
+            #expect(difference < 256 * 0x1p-24 + rounding + (type == CK_KV_INT8 ? 0x1p-10 : 0))
+        }
+    }
+
+    /// What kernels round besides the cache, against attention without: queries and weights to bf16 (2^-9 of each, so
+    /// that a scaled score is off by up to sqrt(headDim) / 4 of that) or to 15 and 16 bits.
+    @Test(arguments: attentionInstructionSets, [CK_KV_BF16, CK_KV_INT8])
+    func roundingQueriesAndWeightsCostsLittle(_ instructionSet: String, _ type: ck_kv_type) {
+        let shape = AttentionShape(headDim: 64, group: 5, queryTokens: 2, firstQuery: 300, pageCount: 5)
+        var noise = AttentionNoise(seed: 8)
+        let cache = AttentionCache(instructionSet, type, shape)
+        cache.fill(&noise)
+        let queries = noise.next(count: 10 * 64)
+        for (index, partial) in cache.attend(queries).enumerated() {
+            let query = Array(queries[index * 64..<(index + 1) * 64])
+            let visible = shape.visible(token: index / 5)
+            let reference = AttentionReference(query: query, positions: visible, cache: cache)
+            let score = type == CK_KV_BF16 ? 2 * 0x1p-9 : 0x1p-13
+            #expect(abs(Double(partial[0]) - reference.maximum) <= score)
+            let worst = zip(cache.finish(partial), reference.output).map { abs(Double($0) - $1) }.max()!
+            #expect(worst <= 2 * score + (type == CK_KV_BF16 ? 0x1p-9 : 0x1p-11))
+        }
+    }
+
+    /// A V row whose magnitude dwarfs the others sets the scale of its page's codes: the others must survive that.
+    @Test(arguments: attentionInstructionSets, attentionTypes)
+    func rowsOfDifferentMagnitude(_ instructionSet: String, _ type: ck_kv_type) {
+        let shape = AttentionShape(headDim: 32, group: 3, firstQuery: 63)
+        var noise = AttentionNoise(seed: 9)
+        let cache = AttentionCache(instructionSet, type, shape)
+        for position in 0..<64 {
+            let magnitude: Float = position == 11 ? 100 : position == 30 ? 0 : 0.01
+            cache.store(
+                noise.next(count: 32).map { $0 * magnitude }, noise.next(count: 32).map { $0 * magnitude }, at: position
+            )
+        }
+        let queries = noise.next(count: 3 * 32).map { roundedToBrainHalf($0) }
+        for (index, partial) in cache.attend(queries).enumerated() {
+            let reference = AttentionReference(
+                query: Array(queries[index * 32..<(index + 1) * 32]), positions: 0..<64, cache: cache)
+            // The large key makes scores of up to 100, of which bf16 products and 15-bit codes keep this much; V adds
+            // 2^-9 of its largest.
+            let worst = zip(cache.finish(partial), reference.output).map { abs(Double($0) - $1) }.max()!
+            #expect(worst <= 100 * (0x1p-9 + 0x1p-24 * 64))
         }
     }
 

@@ -18,7 +18,8 @@ struct CommandLineTests {
         ["show", "/nonexistent/model.gguf"], ["show", "no-such-model"], ["bogus"], ["run", "--top-k", "many"],
         ["tokenize"], ["logits", "x.gguf", "-o", "y"], ["perplexity", "x.gguf", "y", "--context", "1"],
         ["bench", "--batch", "0"], ["show", "--threads", "0"], ["template", "/nonexistent/model.gguf", "x.json"],
-        ["run", "oneword"],
+        ["run", "oneword"], ["bench", "--ladder", "--batch", "2"], ["bench", "--ladder", "--depth", "1,2"],
+        ["bench", "--ladder", "-n", "0"],
     ]
 
     @Test(arguments: failures) func errorsAreOneLineAndAStatus(arguments: [String]) throws {
@@ -161,6 +162,31 @@ struct CommandLineModelTests {
         let table = try CommandLineProgram.run(arguments)
         #expect(table.text.hasPrefix("| model "))
         #expect(try CommandLineProgram.run(["bench", Self.model, "--depth", "8192"]).status == 1)
+    }
+
+    /// Steps 4 to 6 differ in no bit; with 15-bit activations the others are off by less than 0.05 deviations, or the
+    /// command fails (LoadOptions.Compute.ladderTolerance).
+    @Test func theLadderMeasuresSixStepsThatAgree() throws {
+        let arguments = ["bench", Self.model, "--ladder", "-p", "40", "-n", "3", "-r", "2"]
+        let json = try CommandLineProgram.run(arguments + ["-o", "json"])
+        #expect(json.status == 0 && json.error.isEmpty)
+        let rows = try #require(JSONSerialization.jsonObject(with: json.output) as? [[String: Any]])
+        #expect(rows.map { $0["step"] as? Int } == [1, 2, 3, 4, 5, 6])
+        for (index, row) in rows.enumerated() {
+            let agreement = try #require(row["agreement"] as? [String: Any])
+            let difference = try #require(agreement["difference"] as? Double)
+            #expect(index < 3 ? difference > 0 && difference < 0.05 : difference == 0)
+            #expect(agreement["rows"] as? Int == 3)
+            for test in ["prefill", "decode"] {
+                let speed = try #require(row[test] as? [String: Any])
+                #expect((speed["samples"] as? [Double])?.count == 2)
+            }
+            #expect((row["planningMilliseconds"] as? Double == 0) == (index == 5))
+        }
+        let csv = try CommandLineProgram.run(arguments + ["-o", "csv"])
+        #expect(csv.text.split(separator: "\n").count == 7)
+        let table = try CommandLineProgram.run(arguments)
+        #expect(table.text.contains("plain attention") && table.text.contains("tg3 @ d40"))
     }
 
     @Test func runAnswersTheSameForTheSameSeed() throws {

@@ -66,6 +66,45 @@ import Testing
         }
     }
 
+    static let kvTypes: [KVType] = KVType.allCases
+
+    /// Keys and values of bf16 are off by 2^-9 of each, int8 by 1/254 of a head's largest; kernels may round queries and
+    /// weights to bf16 too. One layer's attention is one of several terms of a logit.
+    @Test(arguments: models.indices, instructionSets)
+    func kvTypesMatchTheReference(_ index: Int, instructionSet: String) throws {
+        let model = Self.models[index]
+        let parameters = model.parameters()
+        let reference = model.reference(parameters, Self.tokens).flatMap(\.self)
+        let deviation = (reference.reduce(0) { $0 + $1 * $1 } / Double(reference.count)).squareRoot()
+        let backend = try CPUBackend(
+            threads: 2, policy: LayoutPolicy(exactFloat32: true), instructionSet: instructionSet)
+        for (type, tolerance) in [(KVType.f16, 0.01), (.bf16, 0.08), (.int8, 0.15)] {
+            for rows in [Self.contiguous, Self.scattered] {
+                let ours = try logits(model, parameters, backend, kvType: type, chunk: 20, rows: rows)
+                let squares = zip(ours, reference).reduce(0) { $0 + (Double($1.0) - $1.1) * (Double($1.0) - $1.1) }
+                let error = (squares / Double(reference.count)).squareRoot() / deviation
+                #expect(error <= tolerance, "\(type): \(error) of the deviation")
+            }
+        }
+    }
+
+    @Test(arguments: models.indices, kvTypes)
+    func bitsDontDependOnChunksOrRows(_ index: Int, kvType: KVType) throws {
+        let model = Self.models[index]
+        let parameters = model.parameters()
+        for instructionSet in Self.instructionSets {
+            let one = try CPUBackend(threads: 1, instructionSet: instructionSet)
+            let three = try CPUBackend(threads: 3, instructionSet: instructionSet)
+            let expected = try logits(model, parameters, one, kvType: kvType, rows: Self.contiguous)
+            for chunk in [1, 9, 64] {
+                #expect(
+                    try logits(model, parameters, three, kvType: kvType, chunk: chunk, rows: Self.contiguous)
+                        == expected)
+            }
+            #expect(try logits(model, parameters, three, kvType: kvType, chunk: 9, rows: Self.scattered) == expected)
+        }
+    }
+
     @Test(arguments: models.indices, instructionSets)
     func bitsDontDependOnChunksThreadsFusionsOrRows(_ index: Int, instructionSet: String) throws {
         let model = Self.models[index]

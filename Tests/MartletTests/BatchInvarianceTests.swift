@@ -51,6 +51,16 @@ struct BatchInvarianceTests {
         #expect(Self.fingerprints(unfused, chunk: 64) == expected, "no fusion")
     }
 
+    @Test(arguments: LoadOptions.KVCacheType.allCases)
+    func chunksDontShowWithAnyKVType(type: LoadOptions.KVCacheType) throws {
+        let model = try SmolLM2.load { ($0.kvType, $0.threads) = (type, 1) }
+        let expected = Self.fingerprints(model, chunk: 512)
+        let twoThreads = try SmolLM2.load { ($0.kvType, $0.threads) = (type, 2) }
+        for chunk in [1, 7, 64] {
+            #expect(Self.fingerprints(twoThreads, chunk: chunk) == expected, "chunks of \(chunk)")
+        }
+    }
+
     /// The same prompt beside seven others of other lengths, some of which join and leave while it runs.
     @Test func companyDoesNotShow() throws {
         let model = try SmolLM2.load { $0.threads = 2 }

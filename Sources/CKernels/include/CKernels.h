@@ -90,11 +90,21 @@ typedef struct ck_linear {
     int64_t accumulate;     // not 0: add to what output holds (the residual stream)
 } ck_linear;
 
-// The KV cache of one (layer, KV head): pages of 64 rows. A page is
-//   K  [4][head_dim][16]      16 positions across lanes
-//   V  [64][v_stride]         v_stride = head_dim rounded up to 16
-// in elements of the cache's type, so a page is one sequential stream of (4*16*head_dim + 64*v_stride) elements.
-typedef enum ck_kv_type { CK_KV_F16, CK_KV_F32, CK_KV_TYPE_COUNT } ck_kv_type;
+// The KV cache of one (layer, KV head): pages of 64 rows (positions), each one sequential stream in the order in which
+// attention reads it. Elements that a dot product takes together lie together: `depth` is 1 (f16, f32), 2 (bf16) or
+// 4 (int8). A page is
+//   K  [4][k_dims/depth][16][depth]   16 positions across lanes; k_dims = head_dim rounded up to depth
+//      f32 key_scales[64], value_scales[64]    (only int8)
+//   V  [64/depth][v_stride][depth]    v_stride = head_dim rounded up to 16; depth consecutive positions together
+// int8 holds codes with one scale per row: value = scale * (code - 128) for K (unsigned, as VNNI wants one operand) and
+// scale * code for V (signed), |code| <= 127, scale = absmax / 127. Padding is zero (K: 128). Of a row that isn't finite
+// the scales are NaN.
+typedef enum ck_kv_type { CK_KV_F16, CK_KV_F32, CK_KV_BF16, CK_KV_INT8, CK_KV_TYPE_COUNT } ck_kv_type;
+
+enum { CK_MAX_HEAD_DIM = 1024 };  // larger than any model's; it bounds scratch memory and integer sums
+
+// Bytes of a page, rounded up to a multiple of 64.
+int64_t ck_kv_page_bytes(ck_kv_type type, int64_t head_dim);
 
 // Attention of a block of query tokens, all heads of one KV head, over one chunk of their context.
 //
@@ -105,17 +115,35 @@ typedef struct ck_attention {
     int64_t query_stride;      // floats
     int64_t query_tokens;
     int64_t group;             // query heads per KV head
-    int64_t head_dim;          // any multiple of 2
+    int64_t head_dim;          // any multiple of 2 up to CK_MAX_HEAD_DIM
     int64_t first_query;       // position of query token 0
     const void *const *pages;  // page i holds the positions first_position + 64 i …
     int64_t page_count;
     int64_t first_position;  // a multiple of 64
     int64_t window;          // 0: none
-    float scale;             // of the scores
+    float scale;             // of the scores, positive
     // Written: for query (t, g) at partials + (t * group + g) * (16 + v_stride):
     //   [0] maximum of the scaled scores, [1] sum of exp(score - maximum), [16…] sum of exp(score - maximum) * V
     float *partials;
 } ck_attention;
+
+// Attention of a run of query tokens of one query head over plain rows of K and V: what the optimization ladder starts from
+// (docs/LADDER.md). Row p of K and V belongs to position p and has v_stride elements (as above), zeros behind head_dim.
+typedef struct ck_row_attention {
+    const float *queries;  // query t at queries + t * query_stride
+    int64_t query_stride;
+    int64_t query_tokens;
+    int64_t head_dim;
+    int64_t first_query;  // position of query token 0
+    const void *keys;
+    const void *values;
+    int64_t begin, end;    // positions to attend to; `plain_attention` wants begin = 0
+    int64_t window;        // 0: none
+    float scale;
+    float *states;         // written, for query t at states + t * (16 + v_stride), as the partials of ck_attention
+    float *scores;         // only for `plain_attention`: [query_tokens][score_stride]
+    int64_t score_stride;  // a multiple of 16, at least `end`
+} ck_row_attention;
 
 // MARK: - The table
 
@@ -155,6 +183,10 @@ typedef struct ck_kernels {
     void (*kv_copy[CK_KV_TYPE_COUNT])(const void *source, int64_t from, void *destination, int64_t to,
                                       int64_t head_dim);
     void (*attention[CK_KV_TYPE_COUNT])(const ck_attention *job);
+    // The methods that the ladder compares, over plain rows; f16 and f32 only. `row_store` writes one row.
+    void (*row_store[CK_KV_TYPE_COUNT])(const float *row, int64_t head_dim, void *out);
+    void (*plain_attention[CK_KV_TYPE_COUNT])(const ck_row_attention *job);
+    void (*tiled_attention[CK_KV_TYPE_COUNT])(const ck_row_attention *job);
     // Folds one chunk's partial result into a running one of the same shape ([16 + v_stride]); chunks come in order.
     //   M = max(m, m'), sum = sum e^(m-M) + sum' e^(m'-M), the same for the vector. A state with maximum -inf is empty:
     //   merging into it copies the partial.
@@ -185,6 +217,16 @@ static inline void ck_run_kv_copy(const ck_kernels *kernels, ck_kv_type type, co
 }
 static inline void ck_run_attention(const ck_kernels *kernels, ck_kv_type type, const ck_attention *job) {
     kernels->attention[type](job);
+}
+static inline void ck_run_row_store(const ck_kernels *kernels, ck_kv_type type, const float *row, int64_t head_dim,
+                                    void *out) {
+    kernels->row_store[type](row, head_dim, out);
+}
+static inline void ck_run_plain_attention(const ck_kernels *kernels, ck_kv_type type, const ck_row_attention *job) {
+    kernels->plain_attention[type](job);
+}
+static inline void ck_run_tiled_attention(const ck_kernels *kernels, ck_kv_type type, const ck_row_attention *job) {
+    kernels->tiled_attention[type](job);
 }
 
 // MARK: - Packing (portable, at load time)

@@ -10,7 +10,18 @@ public struct LoadOptions: Sendable {
         case int8
         /// Activations are rounded to 15 bits per group of 32: the greedy choices of float32 in 99.9 % of cases.
         case int16
-        /// Exact float32 arithmetic on dequantized weights and a float32 KV cache, for comparing with references.
+        /// Exact float32 arithmetic on dequantized weights, for comparing with references.
+        case f32
+    }
+
+    /// How keys and values are kept.
+    public enum KVCacheType: String, Sendable, CaseIterable {
+        /// Half the memory of float32, and 99.9 % of its greedy choices.
+        case f16
+        /// As large as f16 with a larger range and a shorter mantissa: faster where the CPU multiplies bf16.
+        case bf16
+        /// Symmetric 8-bit codes with a scale per position and head: half the memory of f16.
+        case int8
         case f32
     }
 
@@ -19,6 +30,8 @@ public struct LoadOptions: Sendable {
     /// Keeps each worker on a processor of its own: steadier where nothing else runs, slower where something does.
     public var pinsThreads = false
     public var compute: Compute = .auto
+    /// Element type of the KV cache; nil for f16, or f32 where `compute` is f32.
+    public var kvType: KVCacheType?
     /// Longest context of a request, prompt and answer together; nil for the model's own limit.
     public var contextLength: Int?
     /// Memory of the KV cache in bytes; nil for a quarter of the machine's memory, or less if the model can't use that.

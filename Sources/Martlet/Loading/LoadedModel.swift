@@ -14,6 +14,7 @@ package struct LoadedModel {
     package var contextLength: Int { outline.contextLength }
     package var threads: Int { outline.threads }
     package var compute: LoadOptions.Compute { outline.compute }
+    package var kvType: LoadOptions.KVCacheType { outline.kvType }
     package var instructionSet: String { outline.instructionSet }
 
     /// Reads, repacks and compiles a model.

@@ -12,7 +12,7 @@ struct MemoryBudget {
 
     init(_ model: ModelConfiguration, _ options: LoadOptions, kvType: KVType) {
         let wanted = min(options.contextLength ?? model.maxPositionEmbeddings, model.maxPositionEmbeddings)
-        let perToken = model.layerCount * 2 * model.kvHeadCount * model.headDim * kvType.byteCount
+        let perToken = model.layerCount * model.kvHeadCount * kvType.rowBytes(headDim: model.headDim)
         let bytes = options.kvCacheMemory ?? Int(clamping: ProcessInfo.processInfo.physicalMemory) / Self.defaultShare
         let affordable = max(bytes / max(perToken, 1), 64)
         let useful = wanted.multipliedReportingOverflow(by: options.maxRequests)

@@ -11,7 +11,9 @@ package struct ModelOutline {
     package let contextLength: Int
     package let threads: Int
     package let compute: LoadOptions.Compute
+    package let kvType: LoadOptions.KVCacheType
     package var instructionSet: String { backend.instructionSet }
+    private let model: any CausalLM
     private let graph: Graph
     private let backend: CPUBackend
     private let compileOptions: CompileOptions
@@ -22,18 +24,20 @@ package struct ModelOutline {
         configuration = checkpoint.configuration
         threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
         compute = options.compute.resolved(for: configuration)
-        let memory = MemoryBudget(configuration, options, kvType: compute.kvType)
+        kvType = options.kvType ?? (compute == .f32 ? .f32 : .f16)
+        let memory = MemoryBudget(configuration, options, kvType: kvType.graphType)
         contextLength = memory.contextLength
         backend = try CPUBackend(
             threads: threads, policy: compute.layoutPolicy,
             instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"],
             pinsThreads: options.pinsThreads)
-        graph = try ModelRegistry.graph(of: checkpoint, contextLength: contextLength)
+        model = try ModelRegistry.model(of: checkpoint, contextLength: contextLength)
+        graph = model.trace()
         compileOptions = CompileOptions(
             limits: StepLimits(
                 tokens: options.maxBatchedTokens, sampled: options.maxSampledRows ?? options.maxRequests,
                 requests: options.maxRequests),
-            kvRows: memory.kvRows, kvType: compute.kvType, fusions: options.fusions)
+            kvRows: memory.kvRows, kvType: kvType.graphType, fusions: options.fusions)
     }
 
     /// The plan with some of the fusions.
@@ -47,6 +51,19 @@ package struct ModelOutline {
     func compile(progress: (Double) -> Void) throws -> any CompiledModel {
         try backend.compile(graph, options: compileOptions, progress: progress)
     }
+
+    /// The same model in each of some steps of the optimization ladder. They share the packed weights and the workers, so
+    /// only one of them may run at a time.
+    package func compile(_ steps: [LadderStep], progress: (Double) -> Void) throws -> [any CompiledModel] {
+        let variants = steps.map { step in
+            var options = compileOptions
+            options.attention = step.attention
+            if !step.isFused { options.fusions = [] }
+            if !step.isCaptured { options.retrace = { [model] in model.trace() } }
+            return options
+        }
+        return try backend.compile(graph, variants: variants, progress: progress)
+    }
 }
 
 extension LoadOptions.Compute {
@@ -59,6 +76,15 @@ extension LoadOptions.Compute {
     fileprivate var layoutPolicy: LayoutPolicy {
         LayoutPolicy(exactFloat32: self == .f32, preciseActivations: self == .int16)
     }
+}
 
-    fileprivate var kvType: KVType { self == .f32 ? .f32 : .f16 }
+extension LoadOptions.KVCacheType {
+    fileprivate var graphType: KVType {
+        switch self {
+        case .f16: .f16
+        case .bf16: .bf16
+        case .int8: .int8
+        case .f32: .f32
+        }
+    }
 }

@@ -11,15 +11,19 @@ struct BenchCommand: ParsableCommand {
             pp512: a prompt of 512 random tokens. tg128: 128 tokens, one step each. x8: for 8 sequences at once, counted \
             together. @ d4096: behind a context of 4096 tokens that were really computed. Each test runs once to warm up, \
             then -r times; the table has the mean and the standard deviation. Lists are numbers with commas between them.
+
+            --ladder measures one prompt and the tokens after it with one optimization after the other switched on, from \
+            plain attention to the engine as it is, checks that all compute the same, and prints medians. --depth is the \
+            context that decoding starts from then.
             """)
 
     @OptionGroup var source: OptionalModelArgument
     @Option(name: [.customShort("p"), .long], help: "Prompt lengths; 0 for none.")
     var prompt = IntegerList([512])
-    @Option(name: [.customShort("n"), .long], help: "Tokens to generate; 0 for none.")
-    var generate = IntegerList([128])
-    @Option(help: "Tokens of context before each test.")
-    var depth = IntegerList([0])
+    @Option(name: [.customShort("n"), .long], help: "Tokens to generate; 0 for none. Default: 128; with --ladder 64.")
+    var generate: IntegerList?
+    @Option(help: "Tokens of context before each test. Default: 0; with --ladder the prompt's length.")
+    var depth: IntegerList?
     @Option(help: "Sequences that generate at once.")
     var batch = IntegerList([1])
     @Option(help: "Worker threads. Default: one per processor.")
@@ -29,9 +33,12 @@ struct BenchCommand: ParsableCommand {
     var repetitions = 5
     @Option(help: "Tokens that one step computes at most.")
     var chunk = 512
+    @Flag(help: "Switch optimizations on one after the other, and measure each.")
+    var ladder = false
     @Option(name: [.customShort("o"), .customLong("output")], help: "md, csv or json.")
     var format: Format = .md
     @OptionGroup var arithmetic: ComputeOption
+    @OptionGroup var cache: KVCacheTypeOption
     @OptionGroup var output: JSONOption
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case md, csv, json }
@@ -40,7 +47,8 @@ struct BenchCommand: ParsableCommand {
         try threads?.values.forEach(ThreadsOption.check)
         let largest = 1 << 24
         for (name, list, least) in [
-            ("--prompt", prompt, 0), ("--generate", generate, 0), ("--depth", depth, 0), ("--batch", batch, 1),
+            ("--prompt", prompt, 0), ("--generate", generateOrDefault, 0), ("--depth", depthOrDefault, 0),
+            ("--batch", batch, 1),
         ] {
             guard list.values.allSatisfy({ (least...largest).contains($0) }) else {
                 throw ValidationError("\(name) must be at least \(least)")
@@ -50,16 +58,20 @@ struct BenchCommand: ParsableCommand {
         guard (1...10_000).contains(repetitions) else { throw ValidationError("--repetitions must be 1 to 10000") }
         guard (1...65_536).contains(chunk) else { throw ValidationError("--chunk must be 1 to 65536") }
         guard !tests.isEmpty else { throw ValidationError("nothing to measure: --prompt and --generate are 0") }
+        if ladder { try validateLadder() }
     }
+
+    private var generateOrDefault: IntegerList { generate ?? IntegerList([128]) }
+    private var depthOrDefault: IntegerList { depth ?? IntegerList([0]) }
 
     private var tests: [BenchTest] {
         var tests: [BenchTest] = []
-        for depth in depth.values {
+        for depth in depthOrDefault.values {
             for tokens in prompt.values where tokens > 0 {
                 tests.append(BenchTest(kind: .prompt, tokens: tokens, depth: depth, batch: 1))
             }
             for batch in batch.values {
-                for tokens in generate.values where tokens > 0 {
+                for tokens in generateOrDefault.values where tokens > 0 {
                     tests.append(BenchTest(kind: .generate, tokens: tokens, depth: depth, batch: batch))
                 }
             }
@@ -68,6 +80,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
+        if ladder { return try runLadder() }
         let path = try source.path()
         let checkpoint = try Checkpoint(path: path)
         let summary = try ModelSummary(checkpoint)
@@ -92,6 +105,7 @@ struct BenchCommand: ParsableCommand {
         var options = try ModelLoading.options(
             LoadOptions(), sequences: batch, tokens: rounded, chunk: chunk, for: configuration)
         options.compute = arithmetic.compute
+        options.kvType = cache.kvCacheType
         options.threads = threads
         options.pinsThreads = pinning.pinThreads
         options.maxSampledRows = batch
@@ -110,8 +124,8 @@ struct BenchCommand: ParsableCommand {
             }
             return BenchResult(
                 model: summary.label, bytes: summary.bytes, parameters: summary.parameters,
-                backend: "CPU \(model.instructionSet)", compute: model.compute.rawValue, threads: model.threads,
-                test: test, samples: samples)
+                backend: "CPU \(model.instructionSet)", compute: model.compute.rawValue,
+                kvCacheType: model.kvType.rawValue, threads: model.threads, test: test, samples: samples)
         }
     }
 }

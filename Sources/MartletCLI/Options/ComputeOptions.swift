@@ -3,6 +3,7 @@ import Foundation
 public import Martlet
 
 extension LoadOptions.Compute: ExpressibleByArgument {}
+extension LoadOptions.KVCacheType: ExpressibleByArgument {}
 
 /// The arithmetic of the linear layers.
 struct ComputeOption: ParsableArguments {
@@ -14,6 +15,18 @@ struct ComputeOption: ParsableArguments {
                 dequantized weights, for comparing with references. auto: int16 for models narrower than 2,048, else int8.
                 """))
     var compute: LoadOptions.Compute = .auto
+}
+
+/// The element type of the KV cache.
+struct KVCacheTypeOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Keys and values in the cache: f16, bf16, int8 or f32.",
+            discussion: """
+                int8 takes half the memory of f16 and is faster in long contexts; bf16 is as large as f16, faster on \
+                processors that multiply it, and less exact. Default: f16, or f32 with --compute f32.
+                """))
+    var kvCacheType: LoadOptions.KVCacheType?
 }
 
 /// The number of worker threads.
@@ -37,11 +50,13 @@ struct PinOption: ParsableArguments {
 /// How commands that compute load their model.
 struct ComputeOptions: ParsableArguments {
     @OptionGroup var arithmetic: ComputeOption
+    @OptionGroup var cache: KVCacheTypeOption
     @OptionGroup var workers: ThreadsOption
 
     var loadOptions: LoadOptions {
         var options = LoadOptions()
         options.compute = arithmetic.compute
+        options.kvType = cache.kvCacheType
         options.threads = workers.threads
         options.pinsThreads = workers.pinning.pinThreads
         return options

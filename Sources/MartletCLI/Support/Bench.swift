@@ -101,6 +101,7 @@ struct BenchResult: Encodable {
     let parameters: Int
     let backend: String
     let compute: String
+    let kvCacheType: String
     let threads: Int
     let test: String
     let prompt: Int
@@ -112,14 +113,15 @@ struct BenchResult: Encodable {
     let samples: [Double]
 
     init(
-        model: String, bytes: Int, parameters: Int, backend: String, compute: String, threads: Int, test: BenchTest,
-        samples: [Double]
+        model: String, bytes: Int, parameters: Int, backend: String, compute: String, kvCacheType: String, threads: Int,
+        test: BenchTest, samples: [Double]
     ) {
         self.model = model
         self.bytes = bytes
         self.parameters = parameters
         self.backend = backend
         self.compute = compute
+        self.kvCacheType = kvCacheType
         self.threads = threads
         self.test = test.name
         prompt = test.kind == .prompt ? test.tokens : 0
@@ -142,11 +144,11 @@ struct BenchResult: Encodable {
     static func table(_ results: [BenchResult]) -> Table {
         var table = Table(
             .init("model"), .init("size", .right), .init("params", .right), .init("backend"), .init("compute"),
-            .init("threads", .right), .init("test", .right), .init("t/s", .right))
+            .init("kv"), .init("threads", .right), .init("test", .right), .init("t/s", .right))
         for result in results {
             table.append(
                 result.model, Quantities.bytes(result.bytes), Quantities.count(result.parameters), result.backend,
-                result.compute, "\(result.threads)", result.test,
+                result.compute, result.kvCacheType, "\(result.threads)", result.test,
                 String(format: "%.2f ± %.2f", result.tokensPerSecond, result.deviation))
         }
         return table
@@ -155,13 +157,15 @@ struct BenchResult: Encodable {
     /// The same with plain numbers, for spreadsheets.
     static func csvTable(_ results: [BenchResult]) -> Table {
         var table = Table(
-            .init("model"), .init("bytes"), .init("parameters"), .init("backend"), .init("compute"), .init("threads"),
+            .init("model"), .init("bytes"), .init("parameters"), .init("backend"), .init("compute"),
+            .init("kv_cache_type"), .init("threads"),
             .init("test"), .init("prompt"), .init("generated"), .init("depth"), .init("batch"),
             .init("tokens_per_second"), .init("deviation"))
         for result in results {
             table.append(
                 result.model, "\(result.bytes)", "\(result.parameters)", result.backend, result.compute,
-                "\(result.threads)", result.test, "\(result.prompt)", "\(result.generated)", "\(result.depth)",
+                result.kvCacheType, "\(result.threads)", result.test, "\(result.prompt)", "\(result.generated)",
+                "\(result.depth)",
                 "\(result.batch)", "\(result.tokensPerSecond)", "\(result.deviation)")
         }
         return table

@@ -44,6 +44,7 @@ struct ModelDescription: Encodable {
     let memory: Memory
     let instructionSet: String
     let compute: String
+    let kvCacheType: String
 
     init(_ checkpoint: Checkpoint, _ model: LoadedModel, path: String, context: Int) throws {
         let configuration = checkpoint.configuration
@@ -67,6 +68,7 @@ struct ModelDescription: Encodable {
             kvCache: plan.kvBytesPerToken * context, intermediates: plan.arenaBytes)
         instructionSet = model.instructionSet
         compute = model.compute.rawValue
+        kvCacheType = model.kvType.rawValue
     }
 
     var text: String {
@@ -83,7 +85,8 @@ struct ModelDescription: Encodable {
         let ends = tokenizer.endOfSequence.joined(separator: " ").singleLine
         text += Self.line("tokenizer", "\(Quantities.grouped(tokenizer.vocabulary)) tokens, ends with \(ends)")
         text += Self.line("chat template", tokenizer.chatTemplate ? "yes" : "no")
-        text += Self.line("runs with", "\(instructionSet) kernels, \(compute) arithmetic")
+        text += Self.line(
+            "runs with", "\(instructionSet) kernels, \(compute) arithmetic, \(kvCacheType) keys and values")
         return text + "\n" + typesTable.markdown + "\n" + memoryTable.markdown
     }
 

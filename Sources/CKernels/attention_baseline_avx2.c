@@ -1,0 +1,15 @@
+// The ladder's first attention methods with AVX2.
+#include "tables.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#include "vector_avx2.h"
+
+#include "attention_baseline.h"
+
+void ck_fill_attention_baseline_avx2(ck_kernels *table) { fill_attention_baseline(table); }
+#pragma clang attribute pop
+#endif
