@@ -179,7 +179,7 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
         const uint8_t *super = panel + ck_pair_at(layout, group * CK_GROUP / CK_SUPER_GROUP * CK_SUPER_PAIRS) - CK_SUPER_BYTES;
         const int in_pair = (int)(group % 2);
         const ck_group_block block = ck_block_at(format, tile, tokens, group);
-#pragma clang loop unroll(disable)
+#pragma clang loop unroll(full)
         for (int h = 0; h < HALVES; h++) {
             const group_factors factors = load_factors(layout, super, pair, in_pair, h);
             group_codes codes = unpack_codes(layout, pair + ck_code_at(layout, in_pair) + h * LANES * 4);
@@ -256,27 +256,51 @@ CK_TEMPLATE __m256 odd_column(__m256i pair) {
     return _mm256_castsi256_ps(_mm256_and_si256(pair, _mm256_set1_epi32((int32_t)0xffff0000)));
 }
 
-// `activations` is the subtile's first token in a tile of `tile_tokens`.
-CK_TEMPLATE void bf16_subtile(const int tokens, const ck_linear *job, int64_t panel, int64_t token,
-                              const uint16_t *activations, int64_t tile_tokens) {
-    const uint8_t *weights = ck_panel_at(job, CK_BF16, panel);
+// Adds the products of the even or the odd columns of `pairs` pairs.
+CK_TEMPLATE void add_columns(const bool odd, const int tokens, const uint8_t *weights, const uint16_t *activations,
+                             int64_t tile_tokens, int64_t pairs, __m256 totals[][HALVES]) {
     __m256 sums[LARGEST_SUBTILE][HALVES];
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) sums[t][0] = sums[t][1] = _mm256_setzero_ps();
-    for (int64_t k = 0; k < job->columns; k += 2, weights += 64, activations += 2 * tile_tokens) {
+    for (int t = 0; t < tokens; t++) sums[t][0] = totals[t][0], sums[t][1] = totals[t][1];
+    for (int64_t pair = 0; pair < pairs; pair++, weights += 64, activations += 2 * tile_tokens) {
         const __m256i top = _mm256_load_si256((const __m256i *)weights);
         const __m256i bottom = _mm256_load_si256((const __m256i *)(weights + 32));
 #pragma clang loop unroll(full)
         for (int t = 0; t < tokens; t++) {
-            const __m256i activation = broadcast_word(activations + 2 * t);
-            const __m256 even = even_column(activation), odd = odd_column(activation);
-            sums[t][0] = _mm256_fmadd_ps(even_column(top), even, sums[t][0]);
-            sums[t][1] = _mm256_fmadd_ps(even_column(bottom), even, sums[t][1]);
-            sums[t][0] = _mm256_fmadd_ps(odd_column(top), odd, sums[t][0]);
-            sums[t][1] = _mm256_fmadd_ps(odd_column(bottom), odd, sums[t][1]);
+            __m256i both = broadcast_word(activations + 2 * t);
+            // Keeps clang from shifting before it broadcasts: that takes a move from a general register.
+            __asm__("" : "+x"(both));
+            const __m256 activation = odd ? odd_column(both) : even_column(both);
+            sums[t][0] = _mm256_fmadd_ps(odd ? odd_column(top) : even_column(top), activation, sums[t][0]);
+            sums[t][1] = _mm256_fmadd_ps(odd ? odd_column(bottom) : even_column(bottom), activation, sums[t][1]);
         }
     }
-    store_rows(job, panel, token, tokens, sums);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) totals[t][0] = sums[t][0], totals[t][1] = sums[t][1];
+}
+
+// Even and odd columns have sums of their own, added at the end: so one token has 4 chains of multiply-adds, where 2 would
+// be slower than memory. From 3 tokens on the sums don't fit the registers, and a run of pairs, which stays in the cache,
+// is walked twice. `activations` is the subtile's first token in a tile of `tile_tokens`.
+enum { LARGEST_RUN = 64 };
+CK_TEMPLATE void bf16_subtile(const int tokens, const ck_linear *job, int64_t panel, int64_t token,
+                              const uint16_t *activations, int64_t tile_tokens) {
+    const uint8_t *weights = ck_panel_at(job, CK_BF16, panel);
+    __m256 even[LARGEST_SUBTILE][HALVES], odd[LARGEST_SUBTILE][HALVES];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) even[t][0] = even[t][1] = odd[t][0] = odd[t][1] = _mm256_setzero_ps();
+    for (int64_t left = job->columns / 2, run; left > 0; left -= run) {
+        run = tokens <= 2 ? 1 : left < LARGEST_RUN ? left : LARGEST_RUN;
+        add_columns(false, tokens, weights, activations, tile_tokens, run, even);
+        add_columns(true, tokens, weights, activations, tile_tokens, run, odd);
+        weights += 64 * run, activations += 2 * tile_tokens * run;
+    }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+#pragma clang loop unroll(full)
+        for (int h = 0; h < HALVES; h++) even[t][h] = _mm256_add_ps(even[t][h], odd[t][h]);
+    }
+    store_rows(job, panel, token, tokens, even);
 }
 
 CK_TEMPLATE void subtile(const ck_layout layout, const int tokens, const ck_linear *job, const ck_tiles *at,
@@ -298,14 +322,7 @@ CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int6
             case 3: subtile(layout, 3, job, &at, 0); break;
             case 4: subtile(layout, 4, job, &at, 0); break;
             case 5: subtile(layout, 5, job, &at, 0); break;
-            case 6:
-                if (layout == CK_BF16) {  // unpacking it takes registers that 6 tokens don't leave
-                    subtile(layout, 3, job, &at, 0);
-                    subtile(layout, 3, job, &at, 3);
-                } else {
-                    subtile(layout, 6, job, &at, 0);
-                }
-                break;
+            case 6: subtile(layout, 6, job, &at, 0); break;
             case 7:
                 subtile(layout, 4, job, &at, 0);
                 subtile(layout, 3, job, &at, 4);
