@@ -71,6 +71,7 @@ static void fill_neon(ck_kernels *table) {
     ck_fill_linear_neon(table);
     if (has_dot_product()) ck_fill_linear_neondot(table);
     ck_fill_attention_neon(table);
+    ck_fill_attention_baseline_neon(table);
     ck_fill_elementwise_neon(table);
 }
 #endif

@@ -18,6 +18,7 @@ void ck_fill_attention_neon(ck_kernels *table);
 void ck_fill_attention_baseline_portable(ck_kernels *table);
 void ck_fill_attention_baseline_avx2(ck_kernels *table);
 void ck_fill_attention_baseline_avx512(ck_kernels *table);
+void ck_fill_attention_baseline_neon(ck_kernels *table);
 
 void ck_fill_elementwise_portable(ck_kernels *table);
 void ck_fill_elementwise_avx2(ck_kernels *table);

@@ -27,6 +27,7 @@ extension BenchCommand {
             LoadOptions(), tokens: max(prompt, depth + generate), chunk: chunk, for: checkpoint.configuration)
         options.compute = arithmetic.compute
         options.threads = threads?.values[0]
+        options.pinsThreads = pinning.pinThreads
         let outline = try ModelOutline(checkpoint, options: options)
         let runner = LadderRunner(
             try compile(outline), vocabulary: outline.configuration.vocabularySize, prompt: prompt, depth: depth,
