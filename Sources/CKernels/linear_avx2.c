@@ -279,9 +279,9 @@ CK_TEMPLATE void add_columns(const bool odd, const int tokens, const uint8_t *we
     for (int t = 0; t < tokens; t++) totals[t][0] = sums[t][0], totals[t][1] = sums[t][1];
 }
 
-// Even and odd columns have sums of their own, added at the end: so one token has 4 chains of multiply-adds, where 2 would
-// be slower than memory. From 3 tokens on the sums don't fit the registers, and a run of pairs, which stays in the cache,
-// is walked twice. `activations` is the subtile's first token in a tile of `tile_tokens`.
+// Even and odd columns have sums of their own, added at the end: so one token has 4 chains of multiply-adds, where 2
+// would be slower than memory. From 3 tokens on the sums don't fit the registers, and a run of pairs, which stays in the
+// cache, is walked twice. `activations` is the subtile's first token in a tile of `tile_tokens`.
 enum { LARGEST_RUN = 64 };
 CK_TEMPLATE void bf16_subtile(const int tokens, const ck_linear *job, int64_t panel, int64_t token,
                               const uint16_t *activations, int64_t tile_tokens) {

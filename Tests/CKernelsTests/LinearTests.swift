@@ -34,7 +34,7 @@ import Testing
 
     /// The law of batch invariance: a row's bits don't depend on its company, nor on how the work is cut.
     @Test(arguments: Layout.all) func bitsDoNotDependOnBatchOrSplit(_ layout: Layout) throws {
-        let columns = layout.isQuantized ? 96 : 70
+        let columns = layout.isQuantized ? 96 : 310  // AVX2 walks bf16 in runs of 128 columns
         let weights = Weights(layout, rows: 67, columns: columns)
         let packed = weights.packed()
         let activations = randomActivations(tokens: 23, columns: columns)

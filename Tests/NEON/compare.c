@@ -191,7 +191,7 @@ static void check_all_linear(void) {
     for (int layout = 0; layout < CK_LAYOUT_COUNT; layout++) {
         int quantized = ck_layout_activation(layout) == CK_ACT_Q8;
         for (int64_t tokens = 1; tokens <= 19; tokens += tokens < 9 ? 1 : 5) {
-            int64_t rows = 13 + 5 * tokens, columns = quantized ? 32 * (1 + tokens % 9) * 2 - 32 : 61 + tokens;
+            int64_t rows = 13 + 5 * tokens, columns = quantized ? 32 * (1 + tokens % 9) * 2 - 32 : 61 + 23 * tokens;
             check_linear(layout, ck_layout_activation(layout), rows, columns, tokens, (int)tokens % 4);
             if (quantized) check_linear(layout, CK_ACT_Q16, rows, columns, tokens, (int)tokens % 4);
         }
