@@ -178,10 +178,11 @@ CK_TEMPLATE void attend_tile(int queries, const run *r, int64_t first, const voi
     int64_t line = t.any.begin / LINE;
     const int64_t line_end = (t.any.end + LINE - 1) / LINE;
     if (line_end - line < PAGE_LINES) memset(scores, 0, (size_t)queries * sizeof *scores);
-    for (; 4 * queries <= TILE_ACCUMULATORS && line + 4 <= line_end; line += 4) {
+    const int at_once = lines_at_once(queries, true, TILE_ACCUMULATORS);
+    for (; at_once >= 4 && line + 4 <= line_end; line += 4) {
         score_lines(queries, 4, r, first, page, ahead, line, scores);
     }
-    for (; line + 2 <= line_end; line += 2) score_lines(queries, 2, r, first, page, ahead, line, scores);
+    for (; at_once >= 2 && line + 2 <= line_end; line += 2) score_lines(queries, 2, r, first, page, ahead, line, scores);
     for (; line < line_end; line++) score_lines(queries, 1, r, first, page, ahead, line, scores);
     for (int q = 0; q < queries; q++) {
         if (is_empty(t.visible[q])) continue;

@@ -128,10 +128,11 @@ CK_TEMPLATE void score_lines(ck_kv_type type, int queries, int lines, const tile
 CK_TEMPLATE void score_page(ck_kv_type type, int queries, const tile *t, const page *p, float (*scores)[CK_PAGE]) {
     int64_t line = t->any.begin / LINE, end = (t->any.end + LINE - 1) / LINE;
     if (end - line < PAGE_LINES) memset(scores, 0, (size_t)queries * sizeof *scores);
-    if (4 * queries * LINE_VECTORS <= SCORE_ACCUMULATORS) {
+    const int at_once = is_streamed(type) ? 1 : lines_at_once(queries, false, SCORE_ACCUMULATORS / LINE_VECTORS);
+    if (at_once >= 4) {
         for (; line + 4 <= end; line += 4) score_lines(type, queries, 4, t, p, line, scores);
     }
-    if (2 * queries * LINE_VECTORS <= SCORE_ACCUMULATORS) {
+    if (at_once >= 2) {
         for (; line + 2 <= end; line += 2) score_lines(type, queries, 2, t, p, line, scores);
     }
     for (; line < end; line++) score_lines(type, queries, 1, t, p, line, scores);

@@ -98,6 +98,13 @@ CK_TEMPLATE void clear_states(const ck_attention *job, int64_t queries) {
 
 // MARK: - The next page
 
+// Lines of K that a tile may take at a time. Several at once keep more sums in flight, but read a page as several
+// streams, which the processor's prefetcher follows at half the speed: only where arithmetic is the limit anyway.
+CK_TEMPLATE int lines_at_once(int queries, bool is_streamed, int accumulators) {
+    if (is_streamed && queries <= STREAM_QUERIES) return 1;
+    return accumulators >= 4 * queries ? 4 : accumulators >= 2 * queries ? 2 : 1;
+}
+
 // Into the second-level cache: the first level has no room for a page ahead.
 CK_TEMPLATE void fetch(const void *address) { __builtin_prefetch(address, 0, 2); }
 

@@ -152,10 +152,12 @@ import Testing
     }
 
     @Test func benchmarkOptions() throws {
-        let options = "bench m -p 128,256 -n 0 --depth 0,64 -r 3 -o csv --compute f32".split(separator: " ")
+        let options = "bench m -p 128,256 -n 0 --depth 0,64 -r 3 -o csv --compute f32 --kv-cache-type int8".split(
+            separator: " ")
         let command = try #require(try MartletCommand.command(for: options.map(String.init)) as? BenchCommand)
         #expect(command.prompt.values == [128, 256])
         #expect(command.format == .csv && command.repetitions == 3 && command.arithmetic.compute == .f32)
+        #expect(command.cache.kvCacheType == .int8)
         #expect(throws: (any Error).self) { try MartletCommand.command(for: ["bench", "-p", "0", "-n", "0"]) }
     }
 
