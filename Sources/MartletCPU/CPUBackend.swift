@@ -12,8 +12,8 @@ package struct CPUBackend: Backend {
 
     /// - Parameters:
     ///   - threads: workers in all, the engine's thread included.
-    ///   - pinsThreads: keeps each worker on a processor of its own.
     ///   - instructionSet: a name to force it, or nil for the best that the CPU has.
+    ///   - pinsThreads: keeps each worker on a processor of its own.
     package init(
         threads: Int, policy: LayoutPolicy = .init(), instructionSet: String? = nil, pinsThreads: Bool = false
     ) throws(CPUBackendError) {

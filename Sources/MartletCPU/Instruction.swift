@@ -21,6 +21,8 @@ struct MatrixView {
     var segments: UnsafeMutableBufferPointer<PackedMatrix.Segment>
     var bias: UnsafeMutablePointer<Float>?
     var panelCount: Int
+    /// Panels that are worth a jump of the hardware prefetchers (`Walk.panelGrain`).
+    var runPanels: Int
 }
 
 /// One kernel call of a program: the plan's op with every reference resolved to an address.

@@ -126,7 +126,11 @@ struct InstructionResolver {
 
     private func view(_ weight: LinearWeight) -> MatrixView {
         let matrix = weights[weight]
-        return MatrixView(segments: matrix.segments, bias: matrix.bias, panelCount: matrix.panelCount)
+        // Reading in runs of 256 KB is as fast as reading on (measured: 64 KB reach 0.9, 16 KB 0.6 of that).
+        let panelBytes = Int(ck_panel_bytes(matrix.segments[0].layout, Int64(matrix.columns)))
+        return MatrixView(
+            segments: matrix.segments, bias: matrix.bias, panelCount: matrix.panelCount,
+            runPanels: max(1, (256 << 10) / max(panelBytes, 1)))
     }
 
     private func table(_ rotary: RotaryEmbedding) -> RotaryTable {

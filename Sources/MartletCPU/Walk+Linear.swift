@@ -7,7 +7,8 @@ extension Walk {
     func linear(_ matrix: MatrixView, _ x: Rows, _ residual: Rows?, _ out: Rows) {
         let rowCount = count(out)
         guard rowCount > 0 else { return }
-        forEachItem(of: matrix.panelCount, grain: panelGrain(matrix.panelCount, rowCount)) { range in
+        forEachItem(of: matrix.panelCount, grain: panelGrain(matrix.panelCount, run: matrix.runPanels, rowCount)) {
+            range in
             var first = 0
             for segment in matrix.segments {
                 let begin = max(range.lowerBound, first)
@@ -20,14 +21,15 @@ extension Walk {
         }
     }
 
-    /// Items that a worker takes at once.
+    /// Items that a worker takes at once: an eighth of its share, so that uneven cores balance each other.
     ///
-    /// With many rows the processor is the limit, and small grains balance uneven cores. With few rows memory is: then
-    /// each worker reads one long run of panels, because every jump costs the hardware prefetchers a new start.
+    /// With few rows memory is the limit, and every jump costs the hardware prefetchers a new start: then a piece is at least
+    /// `run` items long, or the whole share.
     @inline(__always)
-    private func panelGrain(_ items: Int, _ rowCount: Int) -> Int {
-        let grains = rowCount > 8 ? 8 : 1
-        return max(1, (items &+ grains &* workerCount &- 1) / (grains &* workerCount))
+    private func panelGrain(_ items: Int, run: Int, _ rowCount: Int) -> Int {
+        let share = max(1, (items &+ workerCount &- 1) / workerCount)
+        let piece = max(1, (share &+ 7) / 8)
+        return rowCount > 8 ? piece : min(share, max(piece, run))
     }
 
     private func linear(
@@ -68,7 +70,10 @@ extension Walk {
         let product = scratch[worker].row
         let gateUpStride = 2 &* unitColumns
         let unitCount = (out.width &+ unitColumns &- 1) / unitColumns
-        forEachItem(of: unitCount, grain: rowCount > 8 ? 1 : panelGrain(unitCount, rowCount)) { range in
+        forEachItem(
+            of: unitCount,
+            grain: rowCount > 8 ? 1 : panelGrain(unitCount, run: max(1, matrix.runPanels / unitPanels), rowCount)
+        ) { range in
             for unit in range {
                 let columns = unit &* unitColumns..<min((unit &+ 1) &* unitColumns, out.width)
                 let firstPanel = unit &* unitPanels
