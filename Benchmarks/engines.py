@@ -1,5 +1,5 @@
 """The engines of side_by_side.py: how each is asked for a test, and how its answer is read. Standard library only."""
-import dataclasses, hashlib, json, os, pathlib, re, shlex, subprocess, time
+import dataclasses, hashlib, json, os, pathlib, re, shlex, subprocess, tempfile, time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Engine:
     is_ours = False
 
     def __init__(self, name, directory, flags, group="native"):
-        self.name, self.directory, self.flags, self.group = name, pathlib.Path(directory), flags, group
+        self.name, self.directory, self.flags, self.group = name, pathlib.Path(directory).absolute(), flags, group
 
     def programs(self):
         return [self.directory / "llama-bench", self.directory / "llama-batched-bench"]
@@ -75,11 +75,13 @@ class Engine:
         return dict(os.environ)
 
     def measure(self, model, test, threads, repetitions, warm_up, timeout):
-        command = [str(word) for word in self.command(model, test, threads, repetitions, warm_up)]
+        command = [str(word) for word in self.command(pathlib.Path(model).absolute(), test, threads, repetitions, warm_up)]
         before, began = processor_times(), time.monotonic()
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout,
-                                  env=self.environment(), stdin=subprocess.DEVNULL)
+            # llama-batched-bench leaves its logs where it runs.
+            with tempfile.TemporaryDirectory() as scratch:
+                done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout,
+                                      env=self.environment(), stdin=subprocess.DEVNULL, cwd=scratch)
         except subprocess.TimeoutExpired:
             raise EngineFailure(f"took longer than {timeout:.0f} s") from None
         except OSError as error:
@@ -103,7 +105,7 @@ class Martlet(Engine):
 
     def __init__(self, name, program, flags, group="native", instruction_set=None):
         super().__init__(name, pathlib.Path(program).parent, flags, group)
-        self.program, self.instruction_set = pathlib.Path(program), instruction_set
+        self.program, self.instruction_set = pathlib.Path(program).absolute(), instruction_set
 
     def programs(self):
         return [self.program]

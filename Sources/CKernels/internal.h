@@ -91,6 +91,16 @@ CK_TEMPLATE float ck_inverse_scale(ck_activation format, float largest) {
     return largest > 0x1p-100f && largest < __builtin_inff() ? ck_largest_code(format) / largest : 0.0f;
 }
 
+// What a token's group holds besides its codes: their scale, from the largest magnitude, and the sums of its two halves.
+CK_TEMPLATE void ck_store_sums(ck_activation format, ck_group_block block, int64_t index, float largest,
+                               int32_t sum_low, int32_t sum_high) {
+    const float scale = largest / ck_largest_code(format);
+    block.scale[index] = scale;
+    block.zero_low[index] = -8 * sum_low;
+    block.zero_high[index] = -8 * sum_high;
+    block.scaled_sum[index] = scale * (float)(sum_low + sum_high);
+}
+
 // The high part of a 15-bit code, rounded so that the low part, code - 128 * high, is in [-64, 63].
 CK_TEMPLATE int32_t ck_high_part(int32_t code) { return (code + 64) >> 7; }
 

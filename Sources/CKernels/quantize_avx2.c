@@ -71,11 +71,7 @@ CK_TEMPLATE void quantize(const ck_activation format, const float *row, int64_t 
         }
         int32_t sum_low = sum_of_lanes(_mm256_add_epi32(code[0], code[1]));
         int32_t sum_high = sum_of_lanes(_mm256_add_epi32(code[2], code[3]));
-        float scale = largest / ck_largest_code(format);
-        block.scale[index] = scale;
-        block.zero_low[index] = -8 * sum_low;
-        block.zero_high[index] = -8 * sum_high;
-        block.scaled_sum[index] = scale * (float)(sum_low + sum_high);
+        ck_store_sums(format, block, index, largest, sum_low, sum_high);
     }
 }
 

@@ -57,11 +57,7 @@ CK_TEMPLATE void quantize(const ck_activation format, const float *row, int64_t 
             sums = _mm256_add_epi32(sums, store_codes(first, second, block.low + index * CK_GROUP));
         }
         int32_t sum_low = _mm256_extract_epi32(sums, 0), sum_high = _mm256_extract_epi32(sums, 4);
-        float scale = largest / ck_largest_code(format);
-        block.scale[index] = scale;
-        block.zero_low[index] = -8 * sum_low;
-        block.zero_high[index] = -8 * sum_high;
-        block.scaled_sum[index] = scale * (float)(sum_low + sum_high);
+        ck_store_sums(format, block, index, largest, sum_low, sum_high);
     }
 }
 

@@ -58,11 +58,7 @@ CK_TEMPLATE void quantize(const ck_activation format, const float *row, int64_t 
             store_codes(code, block.codes + index * CK_GROUP);
         }
         int32_t sum_low = sum_of_four(code), sum_high = sum_of_four(code + 4);
-        float scale = largest / ck_largest_code(format);
-        block.scale[index] = scale;
-        block.zero_low[index] = -8 * sum_low;
-        block.zero_high[index] = -8 * sum_high;
-        block.scaled_sum[index] = scale * (float)(sum_low + sum_high);
+        ck_store_sums(format, block, index, largest, sum_low, sum_high);
     }
 }
 

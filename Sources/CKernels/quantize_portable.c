@@ -41,11 +41,7 @@ CK_TEMPLATE void quantize(const ck_activation format, const float *row, int64_t 
             }
             sums[i / 16] += code;
         }
-        float scale = largest / ck_largest_code(format);
-        block.scale[index] = scale;
-        block.zero_low[index] = -8 * sums[0];
-        block.zero_high[index] = -8 * sums[1];
-        block.scaled_sum[index] = scale * (float)(sums[0] + sums[1]);
+        ck_store_sums(format, block, index, largest, sums[0], sums[1]);
     }
 }
 
