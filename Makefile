@@ -22,6 +22,7 @@ test: model
 	swift build -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --build-tests
 	scripts/check-neon.sh
 	scripts/check-readme.sh
+	scripts/check-example.sh $(SWIFT_FLAGS) $(TEST_FLAGS)
 	swift test -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --skip-build --no-parallel
 
 model: $(MODEL)
@@ -33,7 +34,7 @@ neon:
 	scripts/check-neon.sh --install
 
 format:
-	swift format -i -r Package.swift Sources Tests
+	swift format -i -r Package.swift Sources Tests Examples
 
 clean:
 	swift package clean

@@ -41,10 +41,12 @@ let package = Package(
             ],
             swiftSettings: settings),
         // Level 4
+        .target(name: "MartletServer", dependencies: ["Martlet", "MartletJinja"], swiftSettings: settings),
         .executableTarget(
             name: "MartletCLI",
             dependencies: [
-                "Martlet", "MartletGraph", "MartletCheckpoints", "MartletTokenizers", "MartletJinja", log,
+                "Martlet", "MartletServer", "MartletGraph", "MartletCheckpoints", "MartletTokenizers", "MartletJinja",
+                log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -72,6 +74,9 @@ let package = Package(
         .testTarget(
             name: "MartletTests", dependencies: ["Martlet", "MartletGraph", "TestSupport", "AllocationCounter"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
+        .testTarget(
+            name: "MartletServerTests", dependencies: ["MartletServer", "Martlet", "MartletJinja", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "MartletCLITests",
             dependencies: [

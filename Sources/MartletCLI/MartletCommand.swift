@@ -9,7 +9,8 @@ struct MartletCommand: AsyncParsableCommand {
         abstract: "Run language models on this machine.",
         version: "0.1.0",
         subcommands: [
-            RunCommand.self, BenchCommand.self, ShowCommand.self, TokenizeCommand.self, DetokenizeCommand.self,
+            RunCommand.self, BatchCommand.self, BenchCommand.self, ShowCommand.self, TokenizeCommand.self,
+            DetokenizeCommand.self,
             TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self,
         ])
 

@@ -7,16 +7,35 @@ extension Value {
         var reader = JSONReader(Array(json.utf8))
         self = try reader.readDocument()
     }
+
+    /// Reads one JSON document that somebody sent: bytes that are not UTF-8, half of a surrogate pair and keys that come
+    /// twice are errors.
+    package init(strictJSON bytes: [UInt8]) throws(JinjaError) {
+        guard String(validating: bytes, as: UTF8.self) != nil else { throw JinjaError(.invalidJSON, "JSON: not UTF-8") }
+        var reader = JSONReader(bytes, isStrict: true)
+        self = try reader.readDocument()
+    }
+
+    /// The value as JSON without spaces. Only what templates make at run time has no JSON.
+    package func json() throws(JinjaError) -> String {
+        var writer = TextWriter(maxBytes: Limits().maxOutputBytes, maxSteps: .max)
+        try JSONWriter(itemSeparator: ",", keySeparator: ":").write(self, to: &writer)
+        return writer.text
+    }
 }
 
 private struct JSONReader {
     private let bytes: [UInt8]
+    private let isStrict: Bool
     private var position = 0
 
     /// Longer integers are refused as in Python, whose conversion takes quadratic time.
     private static let maxDigits = 4300
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    init(_ bytes: [UInt8], isStrict: Bool = false) {
+        self.bytes = bytes
+        self.isStrict = isStrict
+    }
 
     private func failure(_ message: String) -> JinjaError {
         JinjaError(.invalidJSON, "JSON, byte \(position): \(message)")
@@ -87,6 +106,7 @@ private struct JSONReader {
             let key = try readString()
             skipSpace()
             guard skip(":") else { throw failure("expected ':'") }
+            if isStrict, dictionary[key] != nil { throw failure("a key that comes twice") }
             dictionary.set(.string(key), try readValue(depth: depth + 1))
             skipSpace()
             if skip("}") { return .dictionary(dictionary) }
@@ -169,7 +189,11 @@ private struct JSONReader {
         default: throw failure("unknown escape")
         }
         let unit = try readHexadecimal()
-        guard (0xD800..<0xDC00).contains(unit) else { return Unicode.Scalar(unit) ?? "\u{FFFD}" }
+        guard (0xD800..<0xDC00).contains(unit) else {
+            if let scalar = Unicode.Scalar(unit) { return scalar }
+            if isStrict { throw failure("half of a surrogate pair") }
+            return "\u{FFFD}"
+        }
         let afterFirst = position
         if skip("\\u") {
             let second = try readHexadecimal()
@@ -180,6 +204,7 @@ private struct JSONReader {
             }
             position = afterFirst
         }
+        if isStrict { throw failure("half of a surrogate pair") }
         // Half of a surrogate pair is not text; Swift strings cannot hold it.
         return "\u{FFFD}"
     }

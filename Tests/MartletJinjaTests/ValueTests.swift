@@ -24,6 +24,24 @@ import Testing
     }
 
     @Test(arguments: [
+        #"{"a": 1, "a": 2}"#, #"{"b": [{"a": 1, "\u0061": 2}]}"#, #""\ud83d""#, #""\ude00""#, #""\ud83d x""#,
+        "\u{FEFF}1",
+    ]) func strictJSONRefusesWhatIsAmbiguous(text: String) throws {
+        #expect(throws: JinjaError.self) { try Value(strictJSON: Array(text.utf8)) }
+    }
+
+    @Test func strictJSONIsUTF8() throws {
+        #expect(throws: JinjaError.self) { try Value(strictJSON: [0x22, 0xFF, 0x22]) }
+        #expect(throws: JinjaError.self) { try Value(strictJSON: [0x22, 0xED, 0xA0, 0x80, 0x22]) }
+        #expect(try Value(strictJSON: Array(#""\ud83d\ude00 é""#.utf8)).asString == "😀 é")
+    }
+
+    @Test func jsonIsWrittenCompactly() throws {
+        let text = #"{"b":[1,-2.5,true,null,{}],"a":"\"\\\n\u0001é"}"#
+        #expect(try Value(strictJSON: Array(text.utf8)).json() == text)
+    }
+
+    @Test(arguments: [
         "", "{", "[", "[1,]", "{\"a\"}", "{\"a\":}", "{a: 1}", "01", "1.", "-", "1e", "\"", "\"\\x\"", "\"\\u12\"",
         "\"\n\"", "nul", "[1] 2",
         "'a'", "+1", ".5", "\u{FEFF}1",

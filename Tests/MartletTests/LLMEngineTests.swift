@@ -300,6 +300,56 @@ import Testing
         #expect(await engine.statistics.usedCacheRows == 0)
     }
 
+    @Test(.timeLimit(.minutes(1))) func drainFinishesWhatIsThereAndRefusesMore() async throws {
+        let model = FakeModel(rowCount: 1000)
+        var options = EngineOptions()
+        options.maxRequests = 1
+        let engine = try Self.engine(model, options: options)
+        let running = try await engine.submit(EngineRequest([1], Self.parameters(maxTokens: 100)))
+        let waiting = try await engine.submit(EngineRequest([2], Self.parameters(maxTokens: 100)))
+        // A step is under way, so both are unfinished when draining begins.
+        try await model.block()
+        async let drained: Void = engine.drain()
+        model.release()
+        while true {
+            do {
+                _ = try await engine.submit(EngineRequest([3], Self.parameters(maxTokens: 1)))
+            } catch {
+                #expect(error.code == .shutDown)
+                break
+            }
+        }
+        await drained
+        #expect(await engine.statistics.runningRequests == 0)
+        #expect(try await Answer(running).tokens.count == 100)
+        #expect(try await Answer(waiting).tokens.count == 100)
+        // Again, with nothing left to wait for.
+        await engine.drain()
+    }
+
+    @Test(.timeLimit(.minutes(1))) func shutdownEndsADrain() async throws {
+        let model = FakeModel(rowCount: 1_000_000)
+        let engine = try Self.engine(model, contextLength: 1_000_000)
+        let running = try await engine.submit(EngineRequest([1], Self.parameters(maxTokens: nil)))
+        let drains = (0..<3).map { _ in Task { await engine.drain() } }
+        await engine.shutdown()
+        for drain in drains { await drain.value }
+        let error = await #expect(throws: EngineError.self) { try await Answer(running) }
+        #expect(error?.code == .shutDown)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func statisticsCountTokensAndRows() async throws {
+        let engine = try Self.engine(FakeModel(rowCount: 1000))
+        _ = try await Answer(engine.submit(EngineRequest([1, 2, 3], Self.parameters(maxTokens: 10))))
+        _ = try await Answer(engine.submit(EngineRequest([4, 5], Self.parameters(maxTokens: 5))))
+        let statistics = await engine.statistics
+        #expect(statistics.promptTokens == 5)
+        #expect(statistics.generatedTokens == 15)
+        // The last token of an answer has no row.
+        #expect(statistics.peakCacheRows >= 12)
+        #expect(statistics.peakCacheRows <= 18)
+    }
+
     @Test(.timeLimit(.minutes(1))) func aStreamKeepsItsEngineAndNothingElseDoes() async throws {
         let model = FakeModel(rowCount: 1000)
         var engine: LLMEngine? = try Self.engine(model)

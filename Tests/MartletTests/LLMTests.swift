@@ -6,11 +6,16 @@ import Testing
 /// The public API on the real model.
 @Suite(.enabled(if: SmolLM2.isPresent, Comment(rawValue: SmolLM2.absence)))
 struct LLMTests {
-    private static func load() async throws -> LLM {
+    private static func load(
+        _ change: (inout LoadOptions) -> Void = { _ in }, engine: (inout EngineOptions) -> Void = { _ in }
+    ) async throws -> LLM {
         var options = LoadOptions()
         options.contextLength = 1024
         options.maxRequests = 8
-        return try await LLM.load(SharedFixtures.smolLM2?.path ?? "", options: options)
+        change(&options)
+        var engineOptions = EngineOptions()
+        engine(&engineOptions)
+        return try await LLM.load(SharedFixtures.smolLM2?.path ?? "", options: options, engine: engineOptions)
     }
 
     private static func answer(
@@ -63,6 +68,64 @@ struct LLMTests {
         #expect(together == alone)
         let statistics = await llm.statistics
         #expect(statistics.usedCacheRows == 0, "every row has come back")
+    }
+
+    /// More prompts than run or wait at a time, in one call: in order, and each as it is alone.
+    @Test func manyPromptsAreAnsweredInOrder() async throws {
+        let llm = try await Self.load {
+            $0.maxRequests = 2
+        } engine: {
+            $0.maxQueuedRequests = 3
+        }
+        var parameters = SamplingParameters()
+        parameters.temperature = 0
+        parameters.maxTokens = 6
+        let prompts: [Prompt] = [
+            "The capital of France is", .tokens([1, 2, 3]), "One, two, three,", "Water", "Once upon a", "To be or not",
+            "The opposite of hot is", "A",
+        ]
+        let completions = try await llm.generate(prompts, parameters)
+        #expect(completions.count == prompts.count)
+        #expect(completions[0].text.contains("Paris"))
+        for (prompt, completion) in zip(prompts, completions) {
+            let alone = try await Completion(llm.generate(prompt, parameters))
+            #expect(completion.tokenIDs == alone.tokenIDs)
+            #expect(completion.text == alone.text)
+            #expect(completion.finishReason == .length || completion.tokenIDs.count < 6)
+            #expect(completion.usage.generatedTokens == completion.tokenIDs.count)
+        }
+        #expect(try await llm.generate([Prompt](), parameters).isEmpty)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func oneBadPromptEndsTheOthers() async throws {
+        let llm = try await Self.load()
+        let error = await #expect(throws: EngineError.self) {
+            _ = try await llm.generate(["Once upon a time", .tokens([-1]), "Hello"])
+        }
+        #expect(error?.code == .invalidPrompt)
+        while await llm.statistics.runningRequests > 0 { try await Task.sleep(for: .milliseconds(1)) }
+    }
+
+    /// Structured concurrency: whoever cancels the task that asks cancels what it asked for.
+    @Test(.timeLimit(.minutes(1))) func cancellingATaskEndsItsRequests() async throws {
+        let llm = try await Self.load()
+        var endless = SamplingParameters()
+        endless.ignoreEOS = true
+        let batch = Task { [endless] in
+            try await llm.generate([Prompt](repeating: "Once upon a time", count: 20), endless)
+        }
+        let message = ChatMessage(role: "user", content: "Hi")
+        let single = Task { [endless] in try await Completion(llm.generate([message], endless)) }
+        while await llm.statistics.generatedTokens < 10 { try await Task.sleep(for: .milliseconds(1)) }
+        batch.cancel()
+        single.cancel()
+        await #expect(throws: CancellationError.self) { try await batch.value }
+        await #expect(throws: CancellationError.self) { try await single.value }
+        while await llm.statistics.runningRequests > 0 { try await Task.sleep(for: .milliseconds(1)) }
+        let statistics = await llm.statistics
+        #expect(statistics.waitingRequests == 0)
+        #expect(statistics.usedCacheRows == 0)
+        #expect(statistics.cancelledRequests == statistics.acceptedRequests)
     }
 
     @Test func stopStringEndsTheAnswer() async throws {

@@ -5,11 +5,15 @@ public struct EngineStatistics: Sendable, Hashable {
     /// Tokens that the KV cache has room for.
     public var cacheRows = 0
     public var usedCacheRows = 0
+    /// The most that were ever in use.
+    public var peakCacheRows = 0
 
     public var steps = 0
     /// Tokens that went through the model: prompts, answers, and what preemption made it compute again.
     public var computedTokens = 0
     public var generatedTokens = 0
+    /// Tokens of the prompts of accepted requests.
+    public var promptTokens = 0
     /// How often a request lost its rows to older ones.
     public var preemptions = 0
     public var acceptedRequests = 0

@@ -1,13 +1,13 @@
 import Foundation
 public import MartletCheckpoints
-import MartletJinja
+package import MartletJinja
 package import MartletTokenizers
 
 /// A model that answers: the way into Martlet for programs.
 ///
 ///     let llm = try await LLM.load("SmolLM2-135M-Instruct.Q4_1.gguf")
-///     let prompt = try llm.prompt(for: [ChatMessage(role: "user", content: "Why is the sky blue?")])
-///     for try await output in try await llm.generate(prompt) {
+///     let question = ChatMessage(role: "user", content: "Why is the sky blue?")
+///     for try await output in try await llm.generate([question]) {
 ///         print(output.text, terminator: "")
 ///     }
 public final class LLM: Sendable {
@@ -66,22 +66,28 @@ public final class LLM: Sendable {
     ///
     /// - Throws: `EngineError` if the model has no chat template, or if the template refuses the conversation.
     public func prompt(for messages: [ChatMessage]) throws(EngineError) -> Prompt {
-        guard let chatTemplate else {
-            throw EngineError(.noChatTemplate, "the model has no chat template: give it a plain prompt")
-        }
         let list = messages.map { message in
             Value.dictionary([("role", .string(message.role)), ("content", .string(message.content))])
         }
+        return .tokens(try promptTokens(template: ["messages": .list(list), "add_generation_prompt": .bool(true)]))
+    }
+
+    /// The tokens of what the chat template makes of its variables.
+    package func promptTokens(template variables: [String: Value]) throws(EngineError) -> [Int] {
+        guard let chatTemplate else {
+            throw EngineError(.noChatTemplate, "the model has no chat template: give it a plain prompt")
+        }
+        // Templates ask for `tools is none`: what a conversation has none of is there, and null, as in transformers.
+        let variables = ["tools": Value.null, "documents": .null].merging(variables) { $1 }
         do {
-            // Templates ask for `tools is none`: what a conversation has none of is there, and null, as in transformers.
-            let tokens = try chatTemplate.tokens([
-                "messages": .list(list), "tools": .null, "documents": .null, "add_generation_prompt": .bool(true),
-            ])
-            return .tokens(tokens.map(Int.init))
+            return try chatTemplate.tokens(variables).map(Int.init)
         } catch {
             throw EngineError(.invalidChatTemplate, "the chat template refuses the conversation: \(error)")
         }
     }
+
+    /// What the model's makers recommend for sampling.
+    public var defaultParameters: SamplingParameters { SamplingParameters(configuration.generationDefaults) }
 
     /// Whether `prompt(for:)` can work.
     public var hasChatTemplate: Bool { chatTemplate != nil }
@@ -102,10 +108,17 @@ public final class LLM: Sendable {
             EngineRequest(prompt: tokens, parameters: parameters, decoder: StreamingDetokenizer(tokenizer)))
     }
 
+    /// How many requests a caller should have with the engine at once to keep it busy: those that run, and as many that
+    /// wait for their turn.
+    package var concurrency: Int { min(2 * engine.limits.maxRequests, engine.limits.maxQueuedRequests) }
+
     /// What the engine has done so far and is doing now.
     public var statistics: EngineStatistics {
         get async { await engine.statistics }
     }
+
+    /// Takes no more requests, and returns when those that are there have ended. `shutdown()` ends the wait.
+    public func drain() async { await engine.drain() }
 
     /// Ends all requests with an error, and takes no more.
     public func shutdown() async { await engine.shutdown() }

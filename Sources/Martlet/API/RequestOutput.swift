@@ -22,6 +22,13 @@ public struct Usage: Sendable, Hashable, Codable {
     public var generatedTokens: Int
 
     public var totalTokens: Int { promptTokens + generatedTokens }
+
+    /// Of several requests together.
+    package static func sum(_ usages: [Usage]) -> Usage {
+        Usage(
+            promptTokens: usages.reduce(0) { $0 + $1.promptTokens },
+            generatedTokens: usages.reduce(0) { $0 + $1.generatedTokens })
+    }
 }
 
 /// How likely the model held a token, as natural logarithms, before temperature, penalties, and bias.

@@ -8,6 +8,7 @@ extension LLMEngine {
         let step = scheduler.schedule()
         guard !step.isEmpty else { return false }
         noteAdmissions(step, at: start)
+        counters.peakCacheRows = max(counters.peakCacheRows, scheduler.cache.usedCount)
         do {
             let logits = try runner.run(step, of: scheduler)
             let computed = ContinuousClock.now

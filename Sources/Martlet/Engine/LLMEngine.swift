@@ -3,10 +3,11 @@ import MartletGraph
 /// Runs one model for many requests at once, on a thread of its own.
 ///
 /// Every call is a message: it is answered between two steps. Requests end when they are done, when whoever reads their
-/// stream stops reading, or with `shutdown()`.
+/// stream stops reading, or with `shutdown()`; `drain()` waits for their end.
 public actor LLMEngine {
     let thread = EngineThread()
     let endings = EndingList()
+    package nonisolated let limits: SchedulerLimits
     let runner: ModelRunner
     let sampler: Sampler
     var scheduler: Scheduler
@@ -18,7 +19,10 @@ public actor LLMEngine {
     private let endTokens: [Int32]
     private let seed: UInt64?
     private var nextID: UInt64 = 0
-    private var isShutDown = false
+    /// Takes no more requests.
+    private var isClosed = false
+    /// Callers of `drain()`.
+    private var drains: [CheckedContinuation<Void, Never>] = []
 
     /// What the engine keeps of a request, besides what the scheduler knows.
     final class ActiveRequest {
@@ -42,7 +46,7 @@ public actor LLMEngine {
     package init(
         _ runner: sending ModelRunner, contextLength: Int, endTokens: [Int32], options: EngineOptions = .init()
     ) throws(EngineError) {
-        let limits = try SchedulerLimits(options, runner.limits, contextLength: contextLength)
+        limits = try SchedulerLimits(options, runner.limits, contextLength: contextLength)
         self.endTokens = endTokens
         seed = options.seed
         sampler = Sampler(vocabularySize: runner.vocabularySize)
@@ -51,7 +55,10 @@ public actor LLMEngine {
         tokens.reserveCapacity(limits.maxRequests)
         self.runner = runner
         thread.start(name: "martlet-engine") { [weak self] in
-            self?.assumeIsolated { $0.step() } ?? false
+            self?.assumeIsolated { engine in
+                defer { engine.finishDrains() }
+                return engine.step()
+            } ?? false
         }
     }
 
@@ -67,7 +74,7 @@ public actor LLMEngine {
     /// - Throws: why the request is refused.
     package func submit(_ request: EngineRequest) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
         let arrival = ContinuousClock.now
-        guard !isShutDown else { throw EngineError(.shutDown, "the engine is shut down") }
+        guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         try request.validate(vocabularySize: runner.vocabularySize)
 
         let parameters = request.parameters
@@ -80,6 +87,7 @@ public actor LLMEngine {
                     maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens)))
         nextID += 1
         counters.acceptedRequests += 1
+        counters.promptTokens += request.prompt.count
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
             sampling: SamplingState(
@@ -134,15 +142,28 @@ public actor LLMEngine {
         thread.wake()
     }
 
+    /// Takes no more requests, and returns when those that are there have ended. `shutdown()` ends the wait.
+    public func drain() async {
+        isClosed = true
+        if !active.isEmpty { await withCheckedContinuation { drains.append($0) } }
+    }
+
+    private func finishDrains() {
+        guard active.isEmpty else { return }
+        for drain in drains { drain.resume() }
+        drains = []
+    }
+
     /// Ends all requests with an error, and takes no more.
     public func shutdown() {
-        isShutDown = true
+        isClosed = true
         for (id, request) in active {
             scheduler.abort(id)
             counters.cancelledRequests += 1
             request.events.finish(throwing: EngineError(.shutDown, "the engine was shut down"))
         }
         active = [:]
+        finishDrains()
     }
 
     /// What is wrong with the cache's bookkeeping, for tests; empty when all is well.

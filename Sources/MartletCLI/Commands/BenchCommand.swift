@@ -3,7 +3,7 @@ import Foundation
 import Martlet
 import MartletCheckpoints
 
-struct BenchCommand: ParsableCommand {
+struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure tokens per second.",
@@ -15,6 +15,10 @@ struct BenchCommand: ParsableCommand {
             --ladder measures one prompt and the tokens after it with one optimization after the other switched on, from \
             plain attention to the engine as it is, checks that all compute the same, and prints medians. --depth is the \
             context that decoding starts from then.
+
+            --requests sends many requests of mixed lengths to the engine, all at once or at a --rate, and prints throughput, \
+            time to the first token (TTFT), time per output token behind it (TPOT), gaps between tokens (ITL) and peak use \
+            of the KV cache; --serial shows what the same requests take one at a time.
             """)
 
     @OptionGroup var source: OptionalModelArgument
@@ -39,6 +43,7 @@ struct BenchCommand: ParsableCommand {
     var ladder = false
     @Option(name: [.customShort("o"), .customLong("output")], help: "md, csv or json.")
     var format: Format = .md
+    @OptionGroup(title: "Many requests at once") var requests: RequestBenchOptions
     @OptionGroup var arithmetic: ComputeOption
     @OptionGroup var cache: KVCacheTypeOption
     @OptionGroup var output: JSONOption
@@ -61,6 +66,7 @@ struct BenchCommand: ParsableCommand {
         guard (1...65_536).contains(chunk) else { throw ValidationError("--chunk must be 1 to 65536") }
         guard !tests.isEmpty else { throw ValidationError("nothing to measure: --prompt and --generate are 0") }
         if ladder { try validateLadder() }
+        if ladder && requests.isWanted { throw ValidationError("--ladder and --requests exclude each other") }
     }
 
     private var generateOrDefault: IntegerList { generate ?? IntegerList([128]) }
@@ -81,8 +87,9 @@ struct BenchCommand: ParsableCommand {
         return tests
     }
 
-    func run() throws {
+    func run() async throws {
         if ladder { return try runLadder() }
+        if requests.isWanted { return try await runRequests() }
         let path = try source.path()
         let checkpoint = try Checkpoint(path: path)
         let summary = try ModelSummary(checkpoint)

@@ -9,6 +9,13 @@ enum ModelLoading {
         return try LoadedModel(path: path, options: options) { bar.update($0) }
     }
 
+    /// A model with its engine.
+    static func engine(_ path: String, _ options: LoadOptions, _ engine: EngineOptions) async throws -> LLM {
+        let bar = ProgressBar("loading")
+        defer { bar.finish() }
+        return try await LLM.load(path, options: options, engine: engine) { bar.update($0) }
+    }
+
     /// Options for running one sequence of `tokens` tokens at most, in steps of `chunk`.
     ///
     /// - Throws: `CommandFailure` if the model was not made for that many.

@@ -1,0 +1,93 @@
+import Martlet
+import MartletJinja
+
+extension RequestFields {
+    /// The fields that chat and text completions have in common, over what the model's makers recommend. Names and meanings
+    /// are those of OpenAI's API, and beyond it vLLM's.
+    ///
+    /// - Throws: 400, naming the field, for types that are wrong and values out of range.
+    mutating func samplingParameters(_ defaults: SamplingParameters) throws(APIError) -> SamplingParameters {
+        var parameters = defaults
+        parameters.maxTokens = try integer("max_tokens")
+        var maxTokensName = "max_tokens"
+        if let value = try integer("max_completion_tokens") {
+            parameters.maxTokens = value
+            maxTokensName = "max_completion_tokens"
+        }
+        if let value = try integer("min_tokens") { parameters.minTokens = value }
+        if let value = try number("temperature") { parameters.temperature = value }
+        if let value = try integer("top_k") { parameters.topK = value }
+        if let value = try number("top_p") { parameters.topP = value }
+        if let value = try number("min_p") { parameters.minP = value }
+        if let value = try number("repetition_penalty") { parameters.repetitionPenalty = value }
+        if let value = try number("presence_penalty") { parameters.presencePenalty = value }
+        if let value = try number("frequency_penalty") { parameters.frequencyPenalty = value }
+        if let value = try integer("seed") { parameters.seed = UInt64(bitPattern: Int64(value)) }
+        if let value = try strings("stop") { parameters.stop = value }
+        if let value = try integers("stop_token_ids") { parameters.stopTokenIDs = value }
+        if let value = try bool("include_stop_str_in_output") { parameters.includeStopString = value }
+        if let value = try bool("ignore_eos") { parameters.ignoreEOS = value }
+        if let value = try logitBias() { parameters.logitBias = value }
+        do {
+            try parameters.validate()
+        } catch {
+            var refusal = APIError(error, prompt: "prompt")
+            if error.parameter == "maxTokens" { refusal.parameter = maxTokensName }
+            throw refusal
+        }
+        return parameters
+    }
+
+    /// `{"token id": bias}`.
+    private mutating func logitBias() throws(APIError) -> [Int: Float]? {
+        guard let object = try object("logit_bias") else { return nil }
+        var biases: [Int: Float] = [:]
+        for (key, value) in zip(object.keys, object.values) {
+            let name = key.asString ?? ""
+            guard let token = Int(name) else { throw .value("logit_bias", "'\(name)' is no token id") }
+            biases[token] = try Self.number(value, "logit_bias")
+        }
+        return biases
+    }
+
+    /// Fields that Martlet knows and does not do (yet). Values that ask for nothing are fine.
+    mutating func refuseUnsupported() throws(APIError) {
+        for name in [
+            "tools", "functions", "logit_processors", "logits_processors", "bad_words", "allowed_token_ids",
+            "mm_processor_kwargs",
+        ] {
+            if let value = take(name), value.array?.isEmpty != true { throw .unsupported(name) }
+        }
+        for name in ["tool_choice", "function_call"] {
+            if let value = take(name), !["none", "auto"].contains(value.asString) { throw .unsupported(name) }
+        }
+        for name in [
+            "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "audio",
+            "prediction",
+            "web_search_options", "prompt_logprobs", "truncate_prompt_tokens", "chat_template", "documents", "suffix",
+            "reasoning_effort", "verbosity", "cache_salt", "priority",
+        ] where take(name) != nil {
+            throw .unsupported(name)
+        }
+        for name in ["use_beam_search", "echo", "continue_final_message", "store"] {
+            if try bool(name) == true { throw .unsupported(name) }
+        }
+        if let format = take("response_format"), format["type"]?.asString != "text" {
+            throw .unsupported("response_format", "is supported for {\"type\": \"text\"} only")
+        }
+        if let modalities = try strings("modalities"), modalities != ["text"] {
+            throw .unsupported("modalities", "is supported for [\"text\"] only")
+        }
+        for name in ["n", "best_of"] {
+            if let count = try integer(name), count != 1 {
+                throw count < 1 ? .value(name, "must be at least 1") : .unsupported(name, "is supported for 1 only")
+            }
+        }
+        // Labels for the caller's own books: they change nothing about an answer.
+        for name in [
+            "user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls",
+        ] {
+            _ = take(name)
+        }
+    }
+}

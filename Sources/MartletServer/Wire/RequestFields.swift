@@ -1,0 +1,99 @@
+package import MartletJinja
+
+/// The members of a request's JSON object. Each is taken once, by name and type; what is left in the end is unknown.
+///
+/// `null` counts as absent, as in OpenAI's API.
+package struct RequestFields {
+    private var members: [(name: String, value: Value)] = []
+
+    /// - Throws: 400 if the document is no object.
+    package init(_ document: Value) throws(APIError) {
+        guard case .dictionary(let object) = document else {
+            throw APIError(400, "The body must be a JSON object, but is \(document.jsonTypeName).")
+        }
+        for (key, value) in zip(object.keys, object.values) { members.append((key.asString ?? "", value)) }
+    }
+
+    /// Names that nobody took, in the order of the document.
+    package var remaining: [String] { members.map(\.name) }
+
+    package mutating func take(_ name: String) -> Value? {
+        guard let index = members.firstIndex(where: { $0.name == name }) else { return nil }
+        let value = members.remove(at: index).value
+        if case .null = value { return nil }
+        return value
+    }
+
+    mutating func string(_ name: String) throws(APIError) -> String? {
+        guard let value = take(name) else { return nil }
+        guard let text = value.asString else { throw .type(name, expected: "a string", got: value) }
+        return text
+    }
+
+    mutating func bool(_ name: String) throws(APIError) -> Bool? {
+        guard let value = take(name) else { return nil }
+        guard case .bool(let flag) = value else { throw .type(name, expected: "a boolean", got: value) }
+        return flag
+    }
+
+    mutating func integer(_ name: String) throws(APIError) -> Int? {
+        guard let value = take(name) else { return nil }
+        guard let number = value.integer else { throw .type(name, expected: "an integer", got: value) }
+        return number
+    }
+
+    mutating func number(_ name: String) throws(APIError) -> Float? {
+        guard let value = take(name) else { return nil }
+        return try Self.number(value, name)
+    }
+
+    static func number(_ value: Value, _ name: String) throws(APIError) -> Float {
+        switch value {
+        case .int(let number): return Float(number)
+        // Beyond Float's range is infinite there, which no field admits.
+        case .float(let number) where Float(number).isFinite: return Float(number)
+        default: throw .type(name, expected: "a decimal number", got: value)
+        }
+    }
+
+    mutating func object(_ name: String) throws(APIError) -> ValueDictionary? {
+        guard let value = take(name) else { return nil }
+        guard case .dictionary(let object) = value else { throw .type(name, expected: "an object", got: value) }
+        return object
+    }
+
+    /// A string, or a list of strings.
+    mutating func strings(_ name: String) throws(APIError) -> [String]? {
+        guard let value = take(name) else { return nil }
+        if let text = value.asString { return [text] }
+        guard let elements = value.array else {
+            throw .type(name, expected: "a string or an array of strings", got: value)
+        }
+        var strings: [String] = []
+        for (index, element) in elements.enumerated() {
+            guard let text = element.asString else {
+                throw .type("\(name)[\(index)]", expected: "a string", got: element)
+            }
+            strings.append(text)
+        }
+        return strings
+    }
+
+    mutating func integers(_ name: String) throws(APIError) -> [Int]? {
+        guard let value = take(name) else { return nil }
+        guard let elements = value.array else { throw .type(name, expected: "an array of integers", got: value) }
+        return try Self.integers(elements, name)
+    }
+
+    static func integers(_ elements: [Value], _ name: String) throws(APIError) -> [Int] {
+        var integers: [Int] = []
+        integers.reserveCapacity(elements.count)
+        for (index, element) in elements.enumerated() {
+            guard let number = element.integer else {
+                throw .type("\(name)[\(index)]", expected: "an integer", got: element)
+            }
+            integers.append(number)
+        }
+        return integers
+    }
+}
