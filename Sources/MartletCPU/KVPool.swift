@@ -5,7 +5,8 @@ import MartletGraph
 ///
 /// Pages hold 64 rows of one layer and KV head, K with positions across SIMD lanes and V behind it, and the pages of a head
 /// that an attention chunk walks lie side by side: a request whose rows are one aligned run is read as one sequential
-/// stream per chunk. The heads of a chunk are neighbours, so that a short context touches few (huge) pages of memory.
+/// stream per chunk. The heads of a chunk are neighbours, and so are its layers: a short context touches few (huge) pages
+/// of memory, which the system has to clear before the first token.
 final class KVPool {
     /// One layer's pages: plain numbers for the hot loop.
     struct Layer {
@@ -14,12 +15,14 @@ final class KVPool {
         var headDim: Int
         var type: ck_kv_type
         var pageBytes: Int
+        /// From one chunk of this layer to its next: all layers' pages of a chunk.
+        var chunkBytes: Int
 
         /// Page `page` of KV head `head`.
         @inline(__always)
         func page(_ page: Int, head: Int) -> UnsafeMutableRawPointer {
             let (chunk, inChunk) = (page / KVPool.chunkPages, page % KVPool.chunkPages)
-            return base + ((chunk &* kvHeads &+ head) &* KVPool.chunkPages &+ inChunk) &* pageBytes
+            return base + (chunk &* chunkBytes &+ (head &* KVPool.chunkPages &+ inChunk) &* pageBytes)
         }
     }
 
@@ -36,21 +39,21 @@ final class KVPool {
     init(layers shapes: [KVLayer], rows: Int, type: KVType) throws(CPUBackendError) {
         let pageCount = (rows + Self.pageRows - 1) / Self.pageRows
         self.rows = pageCount * Self.pageRows
-        let wholeChunks = (pageCount + Self.chunkPages - 1) / Self.chunkPages * Self.chunkPages
+        let chunkCount = (pageCount + Self.chunkPages - 1) / Self.chunkPages
         var layouts: [(offset: Int, pageBytes: Int)] = []
-        var total = 0
+        var chunkBytes = 0
         for shape in shapes {
             guard shape.headDim <= CK_MAX_HEAD_DIM else { throw .unsupportedHeadDimension(shape.headDim) }
             let pageBytes = Self.pageBytes(headDim: shape.headDim, type)
-            layouts.append((total, pageBytes))
-            total += shape.kvHeads * wholeChunks * pageBytes
+            layouts.append((chunkBytes, pageBytes))
+            chunkBytes += shape.kvHeads * Self.chunkPages * pageBytes
         }
-        let memory = try AlignedMemory(byteCount: total)
+        let memory = try AlignedMemory(byteCount: chunkCount * chunkBytes)
         self.memory = memory
         layers = zip(shapes, layouts).map { shape, layout in
             Layer(
                 base: memory.base + layout.offset, kvHeads: shape.kvHeads, headDim: shape.headDim,
-                type: type.kernelType, pageBytes: layout.pageBytes)
+                type: type.kernelType, pageBytes: layout.pageBytes, chunkBytes: chunkBytes)
         }
     }
 
