@@ -106,6 +106,8 @@ import Testing
         #expect(statistics.usedCacheRows == 0)
         #expect(await engine.cacheViolations == [])
         #expect(model.faults == [])
+        await engine.clearPrefixCache()
+        #expect(await engine.statistics.idleCacheRows == 0)
         // And it still works.
         let prompt: [Int32] = [3, 1, 4]
         let expected = try FakeModel.expected(prompt, Self.parameters(maxTokens: 50), contextLength: 400)
@@ -113,7 +115,58 @@ import Testing
         #expect(answer.tokens == expected.tokens)
     }
 
+    @Test(.timeLimit(.minutes(1))) func requestsAreGivenUpInTime() async throws {
+        let model = FakeModel(rowCount: 100_000)
+        var options = EngineOptions()
+        options.maxRequests = 1
+        let engine = try Self.engine(model, contextLength: 100_000, options: options)
+        var terms = RequestOptions()
+        terms.timeout = .milliseconds(200)
+        let running = try await engine.submit(
+            EngineRequest(
+                prompt: [1], parameters: Self.parameters(maxTokens: nil), options: terms, decoder: FakeDecoder()))
+        terms = RequestOptions()
+        terms.queueTimeout = .milliseconds(20)
+        let waiting = try await engine.submit(
+            EngineRequest(
+                prompt: [2], parameters: Self.parameters(maxTokens: 5), options: terms, decoder: FakeDecoder()))
+        let first = await #expect(throws: EngineError.self) { try await Answer(waiting) }
+        #expect(first?.code == .queueTimeout)
+        let second = await #expect(throws: EngineError.self) { try await Answer(running) }
+        #expect(second?.code == .deadlineExceeded)
+        try await Self.drained(engine)
+        #expect(await engine.statistics.failedRequests == 2)
+        #expect(await engine.statistics.usedCacheRows == 0)
+    }
+
     // MARK: Failures
+
+    /// Requests outside the step that failed start again, and nothing of it stays cached.
+    @Test(.timeLimit(.minutes(1))) func aFailingStepLeavesNothingBehind() async throws {
+        let model = FakeModel(rowCount: 1000, tokens: 8)
+        model.fail(step: 12)
+        let engine = try Self.engine(model)
+        let prompt = (0..<30).map { Int32(1 + $0) }
+        var streams: [AsyncThrowingStream<RequestOutput, any Error>] = []
+        for index in 0..<6 {
+            streams.append(
+                try await engine.submit(EngineRequest(prompt + [Int32(1 + index)], Self.parameters(maxTokens: 20))))
+        }
+        var failures = 0
+        for (index, stream) in streams.enumerated() {
+            do {
+                let answer = try await Answer(stream)
+                let expected = try FakeModel.expected(
+                    prompt + [Int32(1 + index)], Self.parameters(maxTokens: 20), contextLength: 1000)
+                #expect(answer.tokens == expected.tokens)
+            } catch {
+                failures += 1
+            }
+        }
+        #expect(failures > 0)
+        #expect(model.faults == [])
+        #expect(await engine.cacheViolations == [])
+    }
 
     @Test(.timeLimit(.minutes(1))) func aFailingStepEndsItsRequestsOnly() async throws {
         let model = FakeModel(rowCount: 1000)
@@ -195,13 +248,17 @@ import Testing
 
     @Test(arguments: [
         ("maxBatchedTokens", 0), ("maxBatchedTokens", 513), ("maxRequests", 0), ("maxRequests", 17),
-        ("maxQueuedRequests", 0), ("prefillChunk", 0),
+        ("maxQueuedRequests", 0), ("maxQueuedTokens", 0), ("prefillChunk", 0), ("assumedAnswerTokens", -1),
+        ("targetInterTokenLatency", 0),
     ]) func badOptionsAreRefused(name: String, value: Int) {
         var options = EngineOptions()
         switch name {
         case "maxBatchedTokens": options.maxBatchedTokens = value
         case "maxRequests": options.maxRequests = value
         case "maxQueuedRequests": options.maxQueuedRequests = value
+        case "maxQueuedTokens": options.maxQueuedTokens = value
+        case "assumedAnswerTokens": options.assumedAnswerTokens = value
+        case "targetInterTokenLatency": options.targetInterTokenLatency = .seconds(value)
         default: options.prefillChunk = value
         }
         let error = #expect(throws: EngineError.self) { try Self.engine(FakeModel(rowCount: 50), options: options) }

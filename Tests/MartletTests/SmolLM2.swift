@@ -1,5 +1,6 @@
 import Foundation
 import Martlet
+import MartletGraph
 import TestSupport
 
 /// The real default model in the configurations that tests need, and reference values for it.
@@ -16,6 +17,27 @@ enum SmolLM2 {
         options.maxSampledRows = 512
         change(&options)
         return try LoadedModel(path: SharedFixtures.smolLM2?.path ?? "", options: options)
+    }
+
+    static let endToken: Int32 = 2
+
+    /// A model for several engines, one after the other.
+    final class Shared: @unchecked Sendable {
+        let contextLength: Int
+        private let compiled: any CompiledModel
+
+        init(_ model: LoadedModel) {
+            contextLength = model.contextLength
+            compiled = model.compiled
+        }
+
+        var runner: ModelRunner {
+            ModelRunner(
+                limits: compiled.limits, rowCount: compiled.kvRows, vocabularySize: compiled.plan.logits.shape.width,
+                compute: run)
+        }
+
+        private func run(_ input: StepInput) -> UnsafeBufferPointer<Float> { compiled.run(input) }
     }
 
     /// What transformers computes in float32 for two windows of 512 tokens of English prose.

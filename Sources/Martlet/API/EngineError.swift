@@ -11,6 +11,10 @@ public struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
         case cacheTooSmall
         /// As many requests wait as may wait. Trying again later can succeed.
         case queueFull
+        /// The request waited longer than it may.
+        case queueTimeout
+        /// The request wasn't finished in time.
+        case deadlineExceeded
         /// The engine takes no more requests, or stopped before this one was done.
         case shutDown
         /// The model's logits for this request admit no token (NaN, or everything masked).

@@ -6,8 +6,18 @@ public struct EngineOptions: Sendable, Hashable {
     public var maxRequests: Int?
     /// Requests that wait; beyond that, requests are refused.
     public var maxQueuedRequests = 256
+    /// Prompt tokens of all requests that wait; beyond that, requests are refused.
+    public var maxQueuedTokens = 1 << 20
     /// Prompt tokens of one request in one step; nil for all that fit. Smaller chunks let other requests' tokens come sooner.
     public var prefillChunk: Int?
+    /// Time from one token of an answer to the next: prompts are cut into chunks so small that a step takes no longer, or
+    /// twice as long as it takes without them, where that is more. Nil for no such bound.
+    public var targetInterTokenLatency: Duration? = .milliseconds(100)
+    /// Whether requests share the memory of common prefixes, and what was computed stays cached while there is room.
+    public var cachesPrefixes = true
+    /// Tokens of an answer that memory is set aside for when a request begins to run. Nil learns from the answers so far.
+    /// Where it is too little, the newest requests are interrupted for a while.
+    public var assumedAnswerTokens: Int?
     /// Makes the seeds of requests that bring none repeatable, by their order of arrival; nil draws them at random.
     public var seed: UInt64?
 
@@ -17,9 +27,16 @@ public struct EngineOptions: Sendable, Hashable {
     public func validate() throws(EngineError) {
         for (name, value) in [
             ("maxBatchedTokens", maxBatchedTokens), ("maxRequests", maxRequests),
-            ("maxQueuedRequests", maxQueuedRequests), ("prefillChunk", prefillChunk),
+            ("maxQueuedRequests", maxQueuedRequests), ("maxQueuedTokens", maxQueuedTokens),
+            ("prefillChunk", prefillChunk),
         ] {
             if let value, value < 1 { throw .invalid(name, "must be at least 1, not \(value)") }
+        }
+        if let assumedAnswerTokens, assumedAnswerTokens < 0 {
+            throw .invalid("assumedAnswerTokens", "must not be negative, but is \(assumedAnswerTokens)")
+        }
+        if let latency = targetInterTokenLatency, latency <= .zero {
+            throw .invalid("targetInterTokenLatency", "must be positive, but is \(latency)")
         }
     }
 }

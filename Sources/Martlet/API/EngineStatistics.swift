@@ -4,17 +4,24 @@ public struct EngineStatistics: Sendable, Hashable {
     public var waitingRequests = 0
     /// Tokens that the KV cache has room for.
     public var cacheRows = 0
+    /// Held by running requests; a row that several share counts once.
     public var usedCacheRows = 0
-    /// The most that were ever in use.
+    /// The most that were used at once.
     public var peakCacheRows = 0
+    /// Kept for requests to come, as long as nobody needs the room.
+    public var idleCacheRows = 0
 
     public var steps = 0
-    /// Tokens that went through the model: prompts, answers, and what preemption made it compute again.
+    /// Tokens that went through the model: answers, prompts without what was cached, and what preemption made it compute
+    /// again.
     public var computedTokens = 0
     public var generatedTokens = 0
     /// Tokens of the prompts of accepted requests.
     public var promptTokens = 0
-    /// How often a request lost its rows to older ones.
+    /// Prompt tokens of the requests that began to answer, and how many of these were cached.
+    public var prefixCacheQueries = 0
+    public var prefixCacheHits = 0
+    /// How often a request lost its rows to others.
     public var preemptions = 0
     public var acceptedRequests = 0
     public var finishedRequests = 0

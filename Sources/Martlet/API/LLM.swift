@@ -96,7 +96,7 @@ public final class LLM: Sendable {
     ///
     /// - Throws: why the request is refused; an error later on is thrown by the stream. Both are `EngineError`s.
     public func generate(
-        _ prompt: Prompt, _ parameters: SamplingParameters = .init()
+        _ prompt: Prompt, _ parameters: SamplingParameters = .init(), options: RequestOptions = .init()
     ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
         let tokens: [Int32] =
             switch prompt {
@@ -105,7 +105,8 @@ public final class LLM: Sendable {
             case .tokens(let ids): ids.map { Int32(exactly: $0) ?? -1 }
             }
         return try await engine.submit(
-            EngineRequest(prompt: tokens, parameters: parameters, decoder: StreamingDetokenizer(tokenizer)))
+            EngineRequest(
+                prompt: tokens, parameters: parameters, options: options, decoder: StreamingDetokenizer(tokenizer)))
     }
 
     /// How many requests a caller should have with the engine at once to keep it busy: those that run, and as many that

@@ -38,6 +38,8 @@ package struct KVCacheManager: Sendable {
     }
 
     package var usedCount: Int { rowCount - freeCount }
+    /// Pages of which every row is free.
+    package var freePageCount: Int { freePages.members.count }
 
     /// A row for a request's `position`, referenced once; nil when every row is in use.
     ///

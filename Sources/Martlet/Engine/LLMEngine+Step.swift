@@ -5,16 +5,16 @@ extension LLMEngine {
     func step() -> Bool {
         endRequests()
         let start = ContinuousClock.now
-        let step = scheduler.schedule()
+        expireRequests(at: start)
+        let step = scheduler.schedule(targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited)
         guard !step.isEmpty else { return false }
         noteAdmissions(step, at: start)
-        counters.peakCacheRows = max(counters.peakCacheRows, scheduler.cache.usedCount)
         do {
             let logits = try runner.run(step, of: scheduler)
             let computed = ContinuousClock.now
             sample(logits, for: step)
             let drawn = ContinuousClock.now
-            deliver(scheduler.update(step, tokens: tokens), at: drawn)
+            deliver(scheduler.update(step, self.drawn), at: drawn)
             count(step, model: computed - start, total: ContinuousClock.now - start)
         } catch {
             fail(step, error)
@@ -32,38 +32,64 @@ extension LLMEngine {
         }
     }
 
+    private func expireRequests(at now: ContinuousClock.Instant) {
+        for (id, why) in scheduler.expire(at: now) {
+            let error =
+                switch why {
+                case .queueTimeout: EngineError(.queueTimeout, "the request waited for its turn too long")
+                case .deadline: EngineError(.deadlineExceeded, "the request was not finished in time")
+                }
+            active.removeValue(forKey: id)?.events.finish(throwing: error)
+            counters.failedRequests += 1
+        }
+    }
+
     private func noteAdmissions(_ step: SchedulerOutput, at now: ContinuousClock.Instant) {
-        for entry in step.entries where entry.start == 0 {
+        for entry in step.entries {
             guard let request = active[entry.id], request.admitted == nil else { continue }
             request.admitted = now
         }
     }
 
-    /// Draws a token from every row of logits.
+    /// Draws tokens from every row of logits. Behind a draft's first wrong token the rows mean nothing.
     private func sample(_ logits: UnsafeBufferPointer<Float>, for step: SchedulerOutput) {
         samples.removeAll(keepingCapacity: true)
-        tokens.removeAll(keepingCapacity: true)
+        drawn.removeAll()
+        var firstRow = 0
         for entry in step.entries where entry.sampledCount > 0 {
             guard let request = active[entry.id] else { preconditionFailure("a scheduled request is active") }
-            let start = samples.count * sampler.vocabularySize
-            let row = UnsafeBufferPointer(rebasing: logits[start..<start + sampler.vocabularySize])
-            do {
-                let sample = try sampler.sample(row, request.sampling, position: entry.start + entry.count)
-                request.sampling.record(sample.token)
-                samples.append(.success(sample))
-                tokens.append(sample.token)
-            } catch {
-                samples.append(.failure(error))
-                tokens.append(nil)
+            drawn.beginEntry()
+            for offset in 0..<entry.sampledCount {
+                let position = entry.firstSampledPosition + offset
+                let start = (firstRow + offset) * sampler.vocabularySize
+                let row = UnsafeBufferPointer(rebasing: logits[start..<start + sampler.vocabularySize])
+                let sample = draw(row, for: request, position: position)
+                samples.append(sample)
+                let token = try? sample.get().token
+                drawn.append(token)
+                guard let token, scheduler.running[entry.index].isDrafted(token, at: position) else { break }
             }
+            firstRow += entry.sampledCount
+        }
+    }
+
+    private func draw(
+        _ row: UnsafeBufferPointer<Float>, for request: ActiveRequest, position: Int
+    ) -> Result<SampledToken, EngineError> {
+        do {
+            let sample = try sampler.sample(row, request.sampling, position: position)
+            request.sampling.record(sample.token)
+            return .success(sample)
+        } catch {
+            return .failure(error)
         }
     }
 
     /// Hands every token to its request's stream, and takes leave of the requests that are finished.
     private func deliver(_ updates: [RequestUpdate], at now: ContinuousClock.Instant) {
-        for (update, sample) in zip(updates, samples) {
+        for update in updates {
             guard let request = active[update.id] else { preconditionFailure("an updated request is active") }
-            switch sample {
+            switch samples[update.draw] {
             case .success(let sample):
                 request.events.yield(
                     TokenEvent(
@@ -84,14 +110,14 @@ extension LLMEngine {
     /// Ends the requests of a step that failed, and no others.
     private func fail(_ step: SchedulerOutput, _ error: any Error) {
         let failure = error as? EngineError ?? EngineError(.stepFailed, "the step failed: \(error)")
-        for entry in step.entries {
-            scheduler.abort(entry.id)
-            active.removeValue(forKey: entry.id)?.events.finish(throwing: failure)
+        for id in scheduler.fail(step) {
+            active.removeValue(forKey: id)?.events.finish(throwing: failure)
             counters.failedRequests += 1
         }
     }
 
     private func count(_ step: SchedulerOutput, model: Duration, total: Duration) {
+        costs.record(step, seconds: total.seconds)
         counters.steps += 1
         counters.computedTokens += step.tokenCount
         counters.modelTime += model

@@ -13,9 +13,11 @@ public actor LLMEngine {
     var scheduler: Scheduler
     var active: [RequestID: ActiveRequest] = [:]
     var counters = EngineStatistics()
+    var costs = StepCostModel()
     /// The step's draws, in the order of its entries with logits; kept so that a step allocates nothing.
     var samples: [Result<SampledToken, EngineError>] = []
-    var tokens: [Int32?] = []
+    var drawn = DrawnTokens()
+    let targetSeconds: Double?
     private let endTokens: [Int32]
     private let seed: UInt64?
     private var nextID: UInt64 = 0
@@ -49,10 +51,10 @@ public actor LLMEngine {
         limits = try SchedulerLimits(options, runner.limits, contextLength: contextLength)
         self.endTokens = endTokens
         seed = options.seed
+        targetSeconds = options.targetInterTokenLatency?.seconds
         sampler = Sampler(vocabularySize: runner.vocabularySize)
         scheduler = Scheduler(rowCount: runner.rowCount, limits: limits)
-        samples.reserveCapacity(limits.maxRequests)
-        tokens.reserveCapacity(limits.maxRequests)
+        samples.reserveCapacity(limits.maxSampledRows)
         self.runner = runner
         thread.start(name: "martlet-engine") { [weak self] in
             self?.assumeIsolated { engine in
@@ -84,7 +86,8 @@ public actor LLMEngine {
             RequestState(
                 id: id, prompt: request.prompt,
                 limits: .init(
-                    maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens)))
+                    maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens),
+                terms: RequestTerms(request.options, arrival: arrival)))
         nextID += 1
         counters.acceptedRequests += 1
         counters.promptTokens += request.prompt.count
@@ -167,15 +170,22 @@ public actor LLMEngine {
     }
 
     /// What is wrong with the cache's bookkeeping, for tests; empty when all is well.
-    package var cacheViolations: [String] { scheduler.cache.checkInvariants() }
+    package var cacheViolations: [String] { scheduler.checkInvariants() }
+
+    /// Forgets every cached prefix that no running request uses.
+    public func clearPrefixCache() { scheduler.clearPrefixCache() }
 
     public var statistics: EngineStatistics {
         var statistics = counters
         statistics.runningRequests = scheduler.running.count
         statistics.waitingRequests = scheduler.waiting.count
-        statistics.cacheRows = scheduler.cache.rowCount
-        statistics.usedCacheRows = scheduler.cache.usedCount
-        statistics.preemptions = scheduler.preemptionCount
+        statistics.cacheRows = scheduler.memory.pool.rowCount
+        statistics.usedCacheRows = scheduler.memory.usedCount
+        statistics.peakCacheRows = scheduler.counters.peakRows
+        statistics.idleCacheRows = scheduler.memory.prefixes.evictableCount
+        statistics.prefixCacheQueries = scheduler.counters.prefixQueries
+        statistics.prefixCacheHits = scheduler.counters.prefixHits
+        statistics.preemptions = scheduler.counters.preemptions
         return statistics
     }
 }
@@ -205,7 +215,8 @@ extension SchedulerLimits {
         self.init(
             maxBatchedTokens: options.maxBatchedTokens ?? limits.tokens,
             maxRequests: options.maxRequests ?? mostRequests,
-            maxQueuedRequests: options.maxQueuedRequests, prefillChunk: options.prefillChunk,
-            contextLength: contextLength)
+            maxSampledRows: limits.sampled, maxQueuedRequests: options.maxQueuedRequests,
+            maxQueuedTokens: options.maxQueuedTokens, prefillChunk: options.prefillChunk, contextLength: contextLength,
+            cachesPrefixes: options.cachesPrefixes, assumedAnswerTokens: options.assumedAnswerTokens)
     }
 }

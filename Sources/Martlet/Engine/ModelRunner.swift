@@ -42,7 +42,8 @@ package final class ModelRunner {
             scheduler.running[entry.index].tokens.withUnsafeBufferPointer { tokens in
                 input.append(
                     query: UnsafeBufferPointer(rebasing: tokens[entry.start..<entry.start + entry.count]),
-                    computed: entry.start, table: scheduler.table.rows(entry.slot), sampledTail: entry.sampledCount)
+                    computed: entry.start, table: scheduler.memory.table.rows(entry.slot),
+                    sampledTail: entry.sampledCount)
             }
         }
     }

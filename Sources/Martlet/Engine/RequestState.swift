@@ -4,6 +4,9 @@
 /// generated) and, of these, a leading part whose K and V are *computed*. A step computes some more of the known tokens;
 /// when it reaches the last one, its logits give one more known token. After preemption nothing is computed and
 /// everything is still known, so the same rule recomputes what was lost.
+///
+/// A *draft* is a guess at the tokens that follow the known ones. The step that computes the last known token computes
+/// the draft as well, and as much of it becomes known as the sampler draws itself (speculative decoding).
 package struct RequestState: Sendable {
     package enum Status: Sendable, Hashable {
         case waiting
@@ -19,6 +22,8 @@ package struct RequestState: Sendable {
         /// Stop tokens don't count before this many tokens are generated.
         package var minTokens: Int
         package var stopTokens: [Int32]
+        /// Whether `maxTokens` is what there is room for, rather than what was asked for.
+        package internal(set) var isOpenEnded = false
 
         package init(maxTokens: Int, minTokens: Int = 0, stopTokens: [Int32] = []) {
             self.maxTokens = maxTokens
@@ -30,22 +35,44 @@ package struct RequestState: Sendable {
     package let id: RequestID
     package let promptCount: Int
     package internal(set) var limits: Limits
+    package let terms: RequestTerms
     package private(set) var status = Status.waiting
-    /// The known tokens: the prompt, then what was generated.
+    /// The known tokens (the prompt, then what was generated), then the draft.
     package private(set) var tokens: [Int32]
+    package private(set) var knownCount: Int
     /// How many leading tokens are computed, counting those of the step under way.
     package private(set) var computedCount = 0
+    /// Prompt tokens that others had computed before, or beside, this request.
+    package private(set) var cachedCount = 0
+    /// Whether it was ever part of a step.
+    package private(set) var hasRun = false
+    package private(set) var wasPreempted = false
+    /// Where the request's context leaves the prefix cache's tree; nil while it holds no memory.
+    var prefixNode: Int?
+    /// Its client's account (`FairShare`), from the queue on.
+    var account = 0
 
-    package init(id: RequestID, prompt: [Int32], limits: Limits) {
+    package init(id: RequestID, prompt: [Int32], limits: Limits, terms: RequestTerms = .init()) {
         precondition(!prompt.isEmpty)
         self.id = id
         self.limits = limits
+        self.terms = terms
         promptCount = prompt.count
         tokens = prompt
+        knownCount = prompt.count
     }
 
-    package var generatedCount: Int { tokens.count - promptCount }
-    package var uncomputedCount: Int { tokens.count - computedCount }
+    package var generatedCount: Int { knownCount - promptCount }
+    /// Known tokens that are still to be computed.
+    package var uncomputedCount: Int { knownCount - computedCount }
+    package var draftCount: Int { tokens.count - knownCount }
+    /// Whether all that it needs is its next token: its reader waits for one every step.
+    package var isDecoding: Bool { uncomputedCount == 1 && generatedCount > 0 }
+
+    /// Whether its claim to be served is stronger: a higher priority, then a longer wait.
+    func precedes(_ other: borrowing RequestState) -> Bool {
+        terms.priority == other.terms.priority ? id < other.id : terms.priority > other.terms.priority
+    }
 
     package var slot: Int? {
         if case .running(let slot) = status { slot } else { nil }
@@ -56,27 +83,76 @@ package struct RequestState: Sendable {
         status = .running(slot: slot)
     }
 
-    /// The next `count` known tokens are part of the step that is being put together.
-    package mutating func advance(by count: Int) {
-        precondition(slot != nil && count > 0 && count <= uncomputedCount)
-        computedCount += count
+    /// Takes `admit` back, before anything was computed.
+    package mutating func withdraw() {
+        precondition(slot != nil)
+        status = .waiting
+        computedCount = 0
+        if !hasRun { cachedCount = 0 }
     }
 
-    /// Takes the token that the logits of the last known token gave.
+    /// The K and V of the first `count` known tokens are in the pool already.
+    package mutating func reuse(upTo count: Int) {
+        precondition(count >= computedCount && count < knownCount)
+        // What it computed itself, before it was preempted, doesn't count.
+        if !wasPreempted { cachedCount += count - computedCount }
+        computedCount = count
+    }
+
+    /// The next `count` tokens are part of the step that is being put together.
+    package mutating func advance(by count: Int) {
+        precondition(slot != nil && count > 0 && computedCount + count <= tokens.count)
+        computedCount += count
+        hasRun = true
+    }
+
+    /// Guesses the tokens that follow the known ones. What exceeds `maxTokens` is left out.
+    package mutating func propose(_ draft: some Sequence<Int32>) {
+        precondition(draftCount == 0)
+        // The draft's last token is followed by one that the sampler draws.
+        tokens.append(contentsOf: draft.prefix(max(0, limits.maxTokens - generatedCount - 1)))
+    }
+
+    /// Whether the draft has this token at this position.
+    package func isDrafted(_ token: Int32, at position: Int) -> Bool {
+        position >= knownCount && position < tokens.count && tokens[position] == token
+    }
+
+    /// Leaves only the first `count` tokens of the draft.
+    package mutating func truncateDraft(to count: Int) {
+        if draftCount > count { tokens.removeLast(draftCount - count) }
+    }
+
+    /// Takes the token that the logits of the last known token gave. A draft that begins with it goes on; another is void.
     ///
     /// - Returns: why the request is finished now, or nil when it goes on.
     package mutating func append(_ token: Int32) -> FinishReason? {
-        precondition(slot != nil && uncomputedCount == 0)
-        tokens.append(token)
+        precondition(slot != nil && uncomputedCount <= 0)
+        if draftCount == 0 || tokens[knownCount] != token {
+            truncateDraft(to: 0)
+            tokens.append(token)
+        }
+        knownCount += 1
         if generatedCount > limits.minTokens && limits.stopTokens.contains(token) { return .stop }
         return generatedCount >= limits.maxTokens ? .length : nil
     }
 
+    /// Forgets the draft and what was computed for the part of it that was wrong.
+    ///
+    /// - Returns: the positions whose rows are of no use any more.
+    package mutating func rejectDraft() -> Range<Int> {
+        truncateDraft(to: 0)
+        // The last known token is never computed yet: it was drawn just now.
+        let useful = min(computedCount, knownCount - 1)
+        defer { computedCount = useful }
+        return useful..<computedCount
+    }
+
     /// Gives up everything computed; the known tokens stay.
     package mutating func preempt() {
-        precondition(slot != nil)
-        status = .waiting
-        computedCount = 0
+        truncateDraft(to: 0)
+        withdraw()
+        wasPreempted = true
     }
 
     package mutating func finish(_ reason: FinishReason) {

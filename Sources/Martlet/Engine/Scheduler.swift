@@ -1,179 +1,250 @@
-/// Decides what each step computes: continuous batching with chunked prompts, first come, first served.
+/// Decides what each step computes: continuous batching with chunked prompts.
 ///
 /// As in vLLM v1 there are no phases: running requests come first, then waiting ones, each with as many of its known,
-/// uncomputed tokens as the step's budget allows. When rows run out, the newest running request gives up its own and
-/// goes back to the front of the queue. The oldest one therefore always makes progress, and since no request may grow
-/// beyond the pool, every request finishes. Policy only: no tensors, no clock, no threads.
+/// uncomputed tokens as the step's budget allows. Who waits for a next token comes before prompts, so that a long prompt
+/// delays others by one chunk at most. When rows run out, the least important running request (the lowest priority, then
+/// the newest) gives up its own and waits again. The most important one therefore always makes progress, and since no
+/// request may grow beyond the pool, every request finishes. Policy only: no tensors, no clock, no threads.
 package struct Scheduler: ~Copyable {
-    /// Rows kept free for every running request when another is admitted, so that the newcomer isn't preempted at once.
-    static let headroomPerRequest = 16
-
     package let limits: SchedulerLimits
-    package private(set) var cache: KVCacheManager
-    package private(set) var table: TokenTable
-    /// In order of arrival.
-    package private(set) var running: [RequestState] = []
-    package private(set) var waiting: [RequestState] = []
-    package private(set) var preemptionCount = 0
-    /// How many of `waiting` were preempted; they stand at its front.
-    private var preemptedCount = 0
+    package internal(set) var memory: RequestMemory
+    /// The most important first: by priority, then by age.
+    package internal(set) var running: [RequestState] = []
+    var queue = WaitingQueue()
+    var shares = FairShare()
+    private var answers: AnswerLength
+    private var estimate = PeakEstimate()
+    package private(set) var counters = Counters()
     // Kept between steps so that planning one allocates nothing.
     private var output = SchedulerOutput()
     private var updates: [RequestUpdate] = []
 
+    package struct Counters: Sendable, Hashable {
+        package var preemptions = 0
+        /// Prompt tokens of requests that began to run, and how many of them others had computed.
+        package var prefixQueries = 0
+        package var prefixHits = 0
+        /// Most rows that requests held at once; what is only cached doesn't count.
+        package var peakRows = 0
+    }
+
+    /// What is left of a step.
+    private struct Budget {
+        var tokens: Int
+        var prompts: PromptAllowance
+        var draftTokens: Int
+    }
+
     package init(rowCount: Int, limits: SchedulerLimits) {
         self.limits = limits
-        cache = KVCacheManager(rowCount: rowCount)
-        table = TokenTable(slotCount: limits.maxRequests, positionCount: min(rowCount, limits.contextLength))
+        answers = AnswerLength(assumed: limits.assumedAnswerTokens)
+        memory = RequestMemory(
+            rowCount: rowCount, slotCount: limits.maxRequests, positionCount: min(rowCount, limits.contextLength),
+            cachesPrefixes: limits.cachesPrefixes)
         running.reserveCapacity(limits.maxRequests)
     }
 
-    /// Tokens that one request may have, prompt and answer together.
-    package var maxRequestTokens: Int { table.positionCount }
+    package var waiting: [RequestState] { queue.requests }
+    /// Clients that have requests here.
+    package var clientCount: Int { shares.clientCount }
+    package var hasWork: Bool { !running.isEmpty || !queue.requests.isEmpty }
 
-    package var hasWork: Bool { !running.isEmpty || !waiting.isEmpty }
-
-    /// Queues a request. Its `maxTokens` is cut to what fits the context and the pool.
-    ///
-    /// - Throws: `contextLengthExceeded` or `cacheTooSmall` when it could never generate a token, `queueFull`.
-    package mutating func add(_ request: consuming RequestState) throws(EngineError) {
-        let promptCount = request.promptCount
-        guard promptCount < limits.contextLength else {
-            throw EngineError(
-                .contextLengthExceeded,
-                "the prompt has \(promptCount) tokens; with a context of \(limits.contextLength) tokens "
-                    + "it may have \(limits.contextLength - 1)", parameter: "prompt")
-        }
-        guard promptCount < cache.rowCount else {
-            throw EngineError(
-                .cacheTooSmall,
-                "the prompt has \(promptCount) tokens; the KV cache of \(cache.rowCount) tokens "
-                    + "has room for \(cache.rowCount - 1)", parameter: "prompt")
-        }
-        guard waiting.count - preemptedCount < limits.maxQueuedRequests else {
-            throw EngineError(.queueFull, "\(limits.maxQueuedRequests) requests are waiting already; try again later")
-        }
-        request.limits.maxTokens = min(request.limits.maxTokens, maxRequestTokens - promptCount)
-        waiting.append(request)
-    }
+    // MARK: A step
 
     /// Plans the next step and allocates its rows.
-    package mutating func schedule() -> SchedulerOutput {
+    ///
+    /// - Parameter allowance: what prompts may cost where others wait for their next token.
+    package mutating func schedule(_ allowance: PromptAllowance = .unlimited) -> SchedulerOutput {
         output.removeAll()
-        var budget = limits.maxBatchedTokens
-        scheduleRunning(&budget)
-        // Rows were short a moment ago: nobody new now.
-        if output.preempted.isEmpty { scheduleWaiting(&budget) }
+        running.sort { $0.precedes($1) }
+        makeWayForUrgentRequest()
+        var budget = Budget(
+            tokens: limits.maxBatchedTokens, prompts: allowance,
+            draftTokens: limits.maxSampledRows - limits.maxRequests)
+        var rowsRanOut = false
+        scheduleNextTokens(&budget, &rowsRanOut)
+        if output.entries.isEmpty { budget.prompts = .unlimited }
+        schedulePrompts(&budget, &rowsRanOut)
+        // Where rows are short, nobody new.
+        if !rowsRanOut { scheduleWaiting(&budget) }
+        counters.peakRows = max(counters.peakRows, memory.usedCount)
         return output
     }
 
-    private mutating func scheduleRunning(_ budget: inout Int) {
+    /// Requests of which one known token is left. They get that before any gets room for a draft.
+    private mutating func scheduleNextTokens(_ budget: inout Budget, _ rowsRanOut: inout Bool) {
+        var waiting = running.count { $0.uncomputedCount == 1 }
         var index = 0
-        while index < running.count && budget > 0 {
-            let count = chunk(of: running[index], budget: budget)
-            while cache.freeCount < count {
-                preemptNewest()
-                // It was the newest itself, and everyone older is scheduled already.
+        while index < running.count && budget.tokens > 0 {
+            guard running[index].uncomputedCount == 1 else {
+                index += 1
+                continue
+            }
+            while memory.availableCount < 1 {
+                preemptLast()
+                rowsRanOut = true
+                // It was the last itself, and all that are more important are scheduled already.
                 if index == running.count { return }
             }
-            schedule(index, count, &budget)
+            waiting -= 1
+            let draft = max(0, min(budget.draftTokens, budget.tokens - 1 - waiting, memory.availableCount - 1))
+            running[index].truncateDraft(to: draft)
+            budget.draftTokens -= running[index].draftCount
+            compute(index, 1 + running[index].draftCount, &budget)
             index += 1
         }
     }
 
-    private mutating func scheduleWaiting(_ budget: inout Int) {
-        while budget > 0, let next = waiting.first, canAdmit(next), let slot = table.acquireSlot() {
-            running.append(waiting.removeFirst())
-            preemptedCount = max(0, preemptedCount - 1)
-            let index = running.count - 1
-            running[index].admit(slot: slot)
-            schedule(index, chunk(of: running[index], budget: budget), &budget)
+    /// Requests of which more known tokens are left.
+    private mutating func schedulePrompts(_ budget: inout Budget, _ rowsRanOut: inout Bool) {
+        var index = 0
+        while index < running.count && budget.tokens > 0 {
+            defer { index += 1 }
+            guard running[index].uncomputedCount > 1 else { continue }
+            // Another request may have computed what comes next.
+            memory.reusePrefix(&running[index])
+            let wanted = chunk(of: running[index], budget)
+            // The last may be part of this step already; it is short of rows itself, then, before long.
+            while memory.availableCount < wanted, running.count - 1 > index,
+                running[running.count - 1].uncomputedCount > 0
+            {
+                preemptLast()
+                rowsRanOut = true
+            }
+            let count = min(wanted, memory.availableCount)
+            if count < wanted { rowsRanOut = true }
+            if count > 0 { compute(index, count, &budget) }
         }
     }
 
-    private func chunk(of request: borrowing RequestState, budget: Int) -> Int {
-        min(request.uncomputedCount, limits.prefillChunk ?? budget, budget)
+    private mutating func scheduleWaiting(_ budget: inout Budget) {
+        while budget.tokens > 0, memory.table.freeSlotCount > 0, let next = queue.next(shares) {
+            var request = queue.remove(at: next)
+            guard memory.admit(&request) else { preconditionFailure("slots were counted before") }
+            let count = chunk(of: request, budget)
+            guard count > 0, running.isEmpty || estimatedPeak(with: request) <= memory.pool.rowCount else {
+                memory.release(&request, keeps: true)
+                request.withdraw()
+                queue.insert(request)
+                return
+            }
+            running.append(request)
+            compute(running.count - 1, count, &budget)
+        }
     }
 
-    private mutating func schedule(_ index: Int, _ count: Int, _ budget: inout Int) {
+    /// Makes a request's next tokens part of the step.
+    private mutating func compute(_ index: Int, _ count: Int, _ budget: inout Budget) {
         guard let slot = running[index].slot else { preconditionFailure("only running requests are scheduled") }
         let start = running[index].computedCount
-        guard cache.allocate(start..<start + count, in: table.rows(slot)) else {
-            preconditionFailure("rows were counted before")
-        }
-        running[index].advance(by: count)
-        let sampledCount = running[index].uncomputedCount == 0 ? 1 : 0
+        let isPrompt = !running[index].isDecoding
+        memory.extend(&running[index], by: count)
+        shares.charge(running[index].account, tokens: count)
+
+        let sampledCount = max(0, 1 - running[index].uncomputedCount)
         output.entries.append(
             .init(
                 id: running[index].id, index: index, slot: slot, start: start, count: count, sampledCount: sampledCount)
         )
         output.tokenCount += count
         output.sampledCount += sampledCount
-        budget -= count
+        budget.tokens -= count
+        guard isPrompt else { return }
+        output.promptTokenCount += count
+        output.promptPositionCount += count * start + count * count / 2
+        budget.prompts.charge(count, from: start)
     }
 
-    /// Whether the rows suffice for all known tokens of a request, besides what the running ones still need for theirs
-    /// and a few tokens more for each. An estimate: when it was too bold, preemption puts it right.
-    private func canAdmit(_ request: borrowing RequestState) -> Bool {
-        guard !running.isEmpty else { return true }
-        var needed = request.tokens.count + 1
-        for index in running.indices { needed += running[index].uncomputedCount + Self.headroomPerRequest }
-        return needed <= cache.freeCount
+    private func chunk(of request: borrowing RequestState, _ budget: borrowing Budget) -> Int {
+        min(
+            request.uncomputedCount, limits.prefillChunk ?? .max, budget.tokens,
+            budget.prompts.tokens(from: request.computedCount))
     }
 
-    private mutating func preemptNewest() {
+    // MARK: Preemption
+
+    private mutating func preemptLast() {
         guard var request = running.popLast() else { preconditionFailure("a request alone always has rows") }
-        releaseMemory(of: request)
+        memory.release(&request, keeps: true)
         request.preempt()
         output.preempted.append(request.id)
-        waiting.insert(request, at: 0)
-        preemptedCount += 1
-        preemptionCount += 1
+        queue.insert(request)
+        counters.preemptions += 1
     }
 
-    private mutating func releaseMemory(of request: RequestState) {
-        guard let slot = request.slot else { preconditionFailure("only running requests hold memory") }
-        let rows = table.rows(slot)
-        for position in 0..<request.computedCount { cache.release(rows[position]) }
-        table.releaseSlot(slot)
+    /// A request that has to wait for slots or rows takes those of a less important one, one request per step.
+    private mutating func makeWayForUrgentRequest() {
+        guard let next = queue.next(shares), let last = running.last,
+            queue.requests[next].terms.priority > last.terms.priority,
+            memory.table.freeSlotCount == 0 || estimatedPeak(with: queue.requests[next]) > memory.pool.rowCount
+        else { return }
+        preemptLast()
     }
 
-    /// Takes the step's tokens, one for every entry with logits, in order; nil where none could be drawn.
+    /// How many rows the running requests and another will need at most, as far as that can be told.
+    private mutating func estimatedPeak(with candidate: RequestState) -> Int {
+        estimate.removeAll()
+        for index in running.indices {
+            estimate.add(
+                known: running[index].knownCount - memory.sharedCount(of: running[index]),
+                remaining: answers.remaining(running[index]))
+        }
+        estimate.add(
+            known: candidate.knownCount - memory.sharedCount(of: candidate), remaining: answers.remaining(candidate))
+        return estimate.peak() + memory.prefixes.sharedCount
+    }
+
+    // MARK: Results
+
+    /// Takes the tokens that the step's logits gave.
     ///
-    /// - Returns: what became of these requests. Those that are finished have left, and their rows are free.
-    package mutating func update(_ step: borrowing SchedulerOutput, tokens: [Int32?]) -> [RequestUpdate] {
-        precondition(tokens.count == step.sampledCount)
+    /// - Returns: what became of their requests. Those that are finished have left, and their rows are free.
+    package mutating func update(_ step: borrowing SchedulerOutput, _ drawn: borrowing DrawnTokens) -> [RequestUpdate] {
         updates.removeAll(keepingCapacity: true)
+        var (entry, draw) = (0, 0)
         var anyFinished = false
         for index in step.entries.indices where step.entries[index].sampledCount > 0 {
-            let entry = step.entries[index]
-            precondition(running[entry.index].id == entry.id)
-            let token = tokens[updates.count]
-            let reason = if let token { running[entry.index].append(token) } else { FinishReason.error }
-            if let reason {
-                releaseMemory(of: running[entry.index])
-                running[entry.index].finish(reason)
+            let count = drawn.counts[entry]
+            precondition(count > 0 && count <= step.entries[index].sampledCount)
+            if accept(drawn, draw..<draw + count, at: step.entries[index].index, id: step.entries[index].id) {
                 anyFinished = true
             }
-            updates.append(RequestUpdate(id: entry.id, token: token, finishReason: reason))
+            entry += 1
+            draw += count
         }
+        precondition(draw == drawn.tokens.count)
         if anyFinished { running.removeAll { $0.slot == nil } }
         return updates
     }
 
-    /// Ends a request wherever it stands. Not between `schedule` and `update`.
-    ///
-    /// - Returns: whether there was such a request.
-    @discardableResult
-    package mutating func abort(_ id: RequestID) -> Bool {
-        if let index = running.firstIndex(where: { $0.id == id }) {
-            releaseMemory(of: running[index])
-            running.remove(at: index)
-            return true
+    /// - Returns: whether that finished the request.
+    private mutating func accept(
+        _ drawn: borrowing DrawnTokens, _ draws: Range<Int>, at index: Int, id: RequestID
+    ) -> Bool {
+        precondition(running[index].id == id)
+        if running[index].generatedCount == 0 {
+            counters.prefixQueries += running[index].promptCount
+            counters.prefixHits += running[index].cachedCount
         }
-        guard let index = waiting.firstIndex(where: { $0.id == id }) else { return false }
-        waiting.remove(at: index)
-        if index < preemptedCount { preemptedCount -= 1 }
+        var reason: FinishReason?
+        for draw in draws where reason == nil {
+            let token = drawn.tokens[draw]
+            reason = if let token { running[index].append(token) } else { .error }
+            updates.append(RequestUpdate(id: id, token: token, draw: draw, finishReason: reason))
+        }
+        memory.rejectDraft(of: &running[index])
+        guard let reason else { return false }
+        answers.record(running[index].generatedCount)
+        memory.release(&running[index], keeps: reason != .error)
+        shares.leave(running[index].account)
+        running[index].finish(reason)
         return true
+    }
+
+    /// Guesses the tokens that follow a request's known ones. They are computed in its next step as far as there is room;
+    /// what was guessed before is forgotten.
+    package mutating func propose(_ draft: some Sequence<Int32>, at index: Int) {
+        running[index].truncateDraft(to: 0)
+        running[index].propose(draft)
     }
 }

@@ -36,6 +36,8 @@ public struct LoadOptions: Sendable {
     public var contextLength: Int?
     /// Memory of the KV cache in bytes; nil for a quarter of the machine's memory, or less if the model can't use that.
     public var kvCacheMemory: Int?
+    /// Tokens that the KV cache holds, in place of `kvCacheMemory`; nil leaves it to that.
+    public var kvCacheTokens: Int?
     /// Tokens of all requests together that one step computes.
     public var maxBatchedTokens = 512
     /// Requests that run at the same time.

@@ -19,13 +19,13 @@ package struct ModelOutline {
     private let compileOptions: CompileOptions
 
     /// - Throws: `CheckpointError` for a model that Martlet does not know, `CPUBackendError` for an instruction set that
-    ///   this CPU lacks.
+    ///   this CPU lacks, `EngineError` for a KV cache that is too small.
     package init(_ checkpoint: Checkpoint, options: LoadOptions) throws {
         configuration = checkpoint.configuration
         threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
         compute = options.compute.resolved(for: configuration)
         kvType = options.kvType ?? (compute == .f32 ? .f32 : .f16)
-        let memory = MemoryBudget(configuration, options, kvType: kvType.graphType)
+        let memory = try MemoryBudget(configuration, options, kvType: kvType.graphType)
         contextLength = memory.contextLength
         backend = try CPUBackend(
             threads: threads, policy: compute.layoutPolicy,

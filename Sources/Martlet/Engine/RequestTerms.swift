@@ -1,0 +1,40 @@
+/// On what terms a request is served among others.
+package struct RequestTerms: Sendable, Hashable {
+    /// Requests of higher priority run first, and keep their rows when those of others are taken.
+    package var priority: Int
+    /// Who asks: clients of the same priority get equal shares.
+    package var client: String
+    /// Requests share cached prefixes only with those of the same salt.
+    package var cacheSalt: String
+    /// The request is given up if it hasn't begun to run by then.
+    package var queueDeadline: ContinuousClock.Instant?
+    /// The request is given up if it isn't finished by then.
+    package var deadline: ContinuousClock.Instant?
+
+    package init(
+        priority: Int = 0, client: String = "", cacheSalt: String = "", queueDeadline: ContinuousClock.Instant? = nil,
+        deadline: ContinuousClock.Instant? = nil
+    ) {
+        self.priority = priority
+        self.client = client
+        self.cacheSalt = cacheSalt
+        self.queueDeadline = queueDeadline
+        self.deadline = deadline
+    }
+}
+
+extension RequestTerms {
+    /// Why a request is given up.
+    package enum Expiry: Sendable, Hashable {
+        case queueTimeout, deadline
+    }
+}
+
+extension RequestState {
+    /// Whether the request's time is over.
+    func expiry(at now: ContinuousClock.Instant) -> RequestTerms.Expiry? {
+        if let deadline = terms.deadline, deadline <= now { return .deadline }
+        if !hasRun, let deadline = terms.queueDeadline, deadline <= now { return .queueTimeout }
+        return nil
+    }
+}
