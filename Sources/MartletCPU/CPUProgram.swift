@@ -79,7 +79,11 @@ final class CPUProgram: CompiledModel {
         workers.pinCaller()
         if let retrace = options.retrace { planningTime += ContinuousClock().measure { replan(retrace) } }
         context.prepare(input)
-        if case .rows = kv { precondition(context.isContiguous, "plain rows want each request's rows in one run") }
+        switch kv {
+        case .pool(let pool): pool.copy(input.copies, kernels)
+        case .rows:
+            precondition(context.isContiguous && input.copies.isEmpty, "plain rows want a request's rows in one run")
+        }
         let needed = context.partialTokens * largestAttention.heads * largestAttention.stateFloats
         if needed > partialCapacity {
             partials.deallocate()

@@ -57,6 +57,20 @@ final class KVPool {
         }
     }
 
+    /// Copies rows in all layers, one after the other.
+    func copy(_ copies: [RowCopy], _ kernels: UnsafePointer<ck_kernels>) {
+        for copy in copies {
+            let (from, to) = (Int(copy.from), Int(copy.to))
+            for layer in layers {
+                for head in 0..<layer.kvHeads {
+                    ck_run_kv_copy(
+                        kernels, layer.type, layer.page(from / Self.pageRows, head: head), Int64(from % Self.pageRows),
+                        layer.page(to / Self.pageRows, head: head), Int64(to % Self.pageRows), Int64(layer.headDim))
+                }
+            }
+        }
+    }
+
     static func pageBytes(headDim: Int, _ type: KVType) -> Int {
         Int(ck_kv_page_bytes(type.kernelType, Int64(headDim)))
     }

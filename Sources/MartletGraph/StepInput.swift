@@ -34,6 +34,8 @@ package final class StepInput {
     /// Tokens (indices into the step) whose logits are wanted, ascending, `[sampledCount]`.
     package let sampled: UnsafeMutablePointer<Int32>
     package let requests: UnsafeMutablePointer<Request>
+    /// Rows of the KV pool to copy before anything is computed, in this order.
+    package var copies: [RowCopy] = []
 
     package private(set) var tokenCount = 0
     package private(set) var sampledCount = 0
@@ -61,6 +63,7 @@ package final class StepInput {
         tokenCount = 0
         sampledCount = 0
         requestCount = 0
+        copies = []
     }
 
     /// Adds a request's next tokens to the step.
@@ -89,6 +92,17 @@ package final class StepInput {
             sampled[sampledCount] = Int32(truncatingIfNeeded: i)
             sampledCount += 1
         }
+    }
+}
+
+/// K and V of a token, in all layers, that a step has to copy to another row of the pool.
+package struct RowCopy: Sendable, Hashable {
+    package var from: Int32
+    package var to: Int32
+
+    package init(from: Int32, to: Int32) {
+        self.from = from
+        self.to = to
     }
 }
 

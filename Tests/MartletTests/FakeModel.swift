@@ -83,6 +83,7 @@ final class FakeModel: @unchecked Sendable {
         if waits { gate.wait() }
         if fails { throw Failure() }
 
+        for copy in input.copies { memory[Int(copy.to)] = memory[Int(copy.from)] }
         var written: Set<Int32> = []
         for index in 0..<input.tokenCount {
             let row = input.rows[index]

@@ -1,4 +1,5 @@
 import Martlet
+import MartletGraph
 import Testing
 
 @Suite struct PrefixCacheTests {
@@ -95,6 +96,26 @@ import Testing
         #expect(bench.rows(third) == Array(bench.rows(third)[0]..<bench.rows(third)[0] + 25))
     }
 
+    @Test func aSharedPageIsCompletedInPlace() {
+        var bench = Bench(rowCount: 640)
+        let first = bench.run(Self.tokens(0..<200))
+        var second = bench.run(Self.tokens(0..<100) + Self.tokens(500..<600))
+        var copies: [RowCopy] = []
+        bench.memory.align(&second, copies: &copies)
+        // Positions 64 to 99 were in the first one's page.
+        #expect(copies.map(\.from) == bench.rows(first)[64..<100].map { $0 })
+        let rows = bench.rows(second)
+        #expect(rows[64] % 64 == 0 && rows[64..<128].elementsEqual(rows[64]..<rows[64] + 64))
+        #expect(rows[..<64].elementsEqual(bench.rows(first)[..<64]))
+        #expect(bench.memory.checkInvariants([first, second]) == [])
+        // Nothing to do for those that are in place.
+        var none: [RowCopy] = []
+        bench.memory.align(&second, copies: &none)
+        #expect(none.isEmpty)
+        bench.memory.release(&second, keeps: true)
+        #expect(bench.memory.checkInvariants([first]) == [])
+    }
+
     @Test func saltsShareNothing() {
         var bench = Bench(rowCount: 1000)
         #expect(bench.pass(Self.tokens(0..<50), salt: "a") == 0)
@@ -141,16 +162,16 @@ import Testing
         #expect(bench.memory.checkInvariants([first, second]) == [])
     }
 
-    /// 10^6 random operations of requests on a small pool. Every row remembers for which context it was written: the tree
+    /// 10^6 random operations of requests on a small pool, and on one that has whole pages to spare. Every row remembers for which context it was written: the tree
     /// may give a request only what was computed for that very context.
-    @Test func aMillionRandomOperations() {
+    @Test(arguments: [300, 2500]) func aMillionRandomOperations(rowCount: Int) {
         var generator = TestGenerator(seed: 4)
-        var memory = RequestMemory(rowCount: 300, slotCount: 8, positionCount: 300, cachesPrefixes: true)
+        var memory = RequestMemory(rowCount: rowCount, slotCount: 8, positionCount: 300, cachesPrefixes: true)
         var requests: [RequestState] = []
         // Per row, the hash of the context up to its token; per request, that of each of its positions.
-        var written = Array(repeating: UInt64(0), count: 300)
+        var written = Array(repeating: UInt64(0), count: rowCount)
         var prompts: [[Int32]] = []
-        var (hits, evictions, nextID) = (0, 0, UInt64(0))
+        var (hits, evictions, copies, nextID) = (0, 0, 0, UInt64(0))
 
         func hashes(_ request: RequestState) -> [UInt64] {
             var hash = UInt64(request.terms.cacheSalt.utf8.first ?? 0)
@@ -221,6 +242,12 @@ import Testing
                 } while true
                 memory.rejectDraft(of: &requests[index])
             case 3 where generator.below(5000) == 0: memory.clearCache()
+            case 4 where !requests.isEmpty:
+                var moves: [RowCopy] = []
+                memory.align(&requests[index], copies: &moves)
+                for move in moves { written[Int(move.to)] = written[Int(move.from)] }
+                copies += moves.count
+                check(index)
             default:
                 guard !requests.isEmpty, requests[index].knownCount < 290 else { break }
                 if requests[index].uncomputedCount == 0 { _ = requests[index].append(Int32(generator.below(3))) }
@@ -236,11 +263,12 @@ import Testing
                 }
             }
         }
-        #expect(hits > 100_000 && evictions > 1000)
+        #expect(hits > 100_000 && evictions > 100)
+        #expect(rowCount < 1000 || copies > 1000)
         for index in requests.indices { memory.release(&requests[index], keeps: true) }
         #expect(memory.usedCount == 0)
         memory.clearCache()
-        #expect(memory.pool.freeCount == 300)
+        #expect(memory.pool.freeCount == rowCount)
         #expect(memory.prefixes.nodeCount == 0)
         #expect(memory.checkInvariants([]) == [])
     }

@@ -18,6 +18,8 @@ public struct RequestOutput: Sendable, Hashable {
 /// Tokens of a request.
 public struct Usage: Sendable, Hashable, Codable {
     public var promptTokens: Int
+    /// Of these, how many were found in the prefix cache.
+    public var cachedPromptTokens = 0
     /// Tokens of the answer, its last one included; those behind a stop string don't count.
     public var generatedTokens: Int
 
@@ -27,6 +29,7 @@ public struct Usage: Sendable, Hashable, Codable {
     package static func sum(_ usages: [Usage]) -> Usage {
         Usage(
             promptTokens: usages.reduce(0) { $0 + $1.promptTokens },
+            cachedPromptTokens: usages.reduce(0) { $0 + $1.cachedPromptTokens },
             generatedTokens: usages.reduce(0) { $0 + $1.generatedTokens })
     }
 }

@@ -95,7 +95,13 @@ package struct KVCacheManager: Sendable {
         }
     }
 
-    private func isFree(_ row: Int) -> Bool {
+    /// Takes a certain row that is free.
+    package mutating func claim(_ row: Int) {
+        precondition(isFree(row))
+        _ = take(row)
+    }
+
+    package func isFree(_ row: Int) -> Bool {
         freeMasks[row / Self.pageSize] >> UInt64(row % Self.pageSize) & 1 == 1
     }
 

@@ -19,7 +19,7 @@ extension RequestMemory {
             guard let node = request.prefixNode else { continue }
             if prefixes.end(of: node) > request.computedCount {
                 violations.append("\(request.id) holds more of the tree than it has computed")
-            } else if !prefixes.spells(request.tokens, rows, pathTo: node) {
+            } else if !prefixes.spells(request.tokens, pathTo: node) {
                 violations.append("the tree's path isn't that of \(request.id)")
             }
         }
@@ -33,14 +33,12 @@ extension RequestMemory {
 }
 
 extension PrefixCache {
-    /// Whether the path to a node spells the beginning of a context, in the context's rows.
-    fileprivate func spells(_ tokens: [Int32], _ rows: UnsafeBufferPointer<Int32>, pathTo node: Int) -> Bool {
+    /// Whether the path to a node spells the beginning of a context.
+    fileprivate func spells(_ tokens: [Int32], pathTo node: Int) -> Bool {
         var node = node
         while nodes[node].parent >= 0 {
             let range = nodes[node].start..<nodes[node].end
-            guard nodes[node].tokens.elementsEqual(tokens[range]), nodes[node].rows.elementsEqual(rows[range]) else {
-                return false
-            }
+            guard nodes[node].tokens.elementsEqual(tokens[range]) else { return false }
             node = nodes[node].parent
         }
         return true

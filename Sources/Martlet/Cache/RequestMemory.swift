@@ -1,3 +1,5 @@
+package import MartletGraph
+
 /// What running requests hold: rows of the KV pool, slots of the token table, and a place in the tree of cached prefixes.
 package struct RequestMemory: ~Copyable {
     package private(set) var pool: KVCacheManager
@@ -77,6 +79,38 @@ package struct RequestMemory: ~Copyable {
         request.prefixNode = prefixes.grow(
             at: node, context: request.tokens, upTo: min(request.computedCount, request.knownCount),
             rows: table.rows(slot), of: &pool)
+    }
+
+    /// Brings the rows of each of a request's pages together, so that kernels read the pages in place.
+    ///
+    /// Where a request leaves a shared prefix in the middle of a page, its own rows lie behind the place for the beginning,
+    /// which is free as a rule: the shared rows are copied there once, instead of being gathered in every step. The tree
+    /// keeps the originals, so this takes rows; where they are short it is left.
+    ///
+    /// - Parameter copies: grows by what the next step must copy first. All of it was computed in earlier steps.
+    package mutating func align(_ request: inout RequestState, copies: inout [RowCopy]) {
+        guard let slot = request.slot else { preconditionFailure("only running requests hold memory") }
+        let rows = table.rows(slot)
+        let pageSize = KVCacheManager.pageSize
+        for first in stride(from: 0, to: request.computedCount, by: pageSize) {
+            let end = min(first + pageSize, request.computedCount)
+            // Where the page lies if its last row is in place.
+            let page = Int(rows[end - 1]) - (end - 1 - first)
+            guard page >= 0, page % pageSize == 0 else { continue }
+            let fits = (first..<end).allSatisfy { position in
+                let place = page + position - first
+                return Int(rows[position]) == place || pool.isFree(place)
+            }
+            guard fits, pool.freeCount >= 2 * pageSize else { continue }
+            for position in first..<end where Int(rows[position]) != page + position - first {
+                let place = page + position - first
+                pool.claim(place)
+                copies.append(RowCopy(from: rows[position], to: Int32(place)))
+                pool.release(rows[position])
+                rows[position] = Int32(place)
+            }
+        }
+        request.isAligned = true
     }
 
     /// Forgets what was computed for the part of a draft that was wrong.

@@ -94,7 +94,7 @@ extension LLMEngine {
                 request.events.yield(
                     TokenEvent(
                         sample: sample, finishReason: update.finishReason, admitted: request.admitted ?? now,
-                        drawn: now))
+                        drawn: now, cachedTokens: update.cachedCount))
                 counters.generatedTokens += 1
                 guard update.finishReason != nil else { continue }
                 request.events.finish()
@@ -117,7 +117,9 @@ extension LLMEngine {
     }
 
     private func count(_ step: SchedulerOutput, model: Duration, total: Duration) {
-        costs.record(step, seconds: total.seconds)
+        costs.record(
+            tokens: step.tokenCount, promptTokens: step.promptTokenCount, promptPositions: step.promptPositionCount,
+            seconds: total.seconds)
         counters.steps += 1
         counters.computedTokens += step.tokenCount
         counters.modelTime += model

@@ -38,6 +38,7 @@ package final class ModelRunner {
 
     private func prepare(_ step: SchedulerOutput, of scheduler: borrowing Scheduler) {
         input.removeAll()
+        input.copies = step.copies
         for entry in step.entries {
             scheduler.running[entry.index].tokens.withUnsafeBufferPointer { tokens in
                 input.append(

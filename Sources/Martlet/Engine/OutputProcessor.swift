@@ -23,6 +23,7 @@ package struct OutputProcessor: Sendable {
     package mutating func process(_ event: TokenEvent) -> RequestOutput {
         precondition(!isFinished)
         usage.generatedTokens += 1
+        usage.cachedPromptTokens = event.cachedTokens
         if usage.generatedTokens == 1 {
             timings.queued = event.admitted - arrival
             timings.firstToken = event.drawn - arrival

@@ -49,6 +49,8 @@ package struct RequestState: Sendable {
     package private(set) var wasPreempted = false
     /// Where the request's context leaves the prefix cache's tree; nil while it holds no memory.
     var prefixNode: Int?
+    /// Whether its rows were brought together as far as possible (`RequestMemory.align`).
+    var isAligned = false
     /// Its client's account (`FairShare`), from the queue on.
     var account = 0
 
@@ -88,6 +90,7 @@ package struct RequestState: Sendable {
         precondition(slot != nil)
         status = .waiting
         computedCount = 0
+        isAligned = false
         if !hasRun { cachedCount = 0 }
     }
 

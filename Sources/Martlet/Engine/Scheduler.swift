@@ -80,6 +80,9 @@ package struct Scheduler: ~Copyable {
                 index += 1
                 continue
             }
+            if running[index].isDecoding && !running[index].isAligned {
+                memory.align(&running[index], copies: &output.copies)
+            }
             while memory.availableCount < 1 {
                 preemptLast()
                 rowsRanOut = true
@@ -230,7 +233,9 @@ package struct Scheduler: ~Copyable {
         for draw in draws where reason == nil {
             let token = drawn.tokens[draw]
             reason = if let token { running[index].append(token) } else { .error }
-            updates.append(RequestUpdate(id: id, token: token, draw: draw, finishReason: reason))
+            updates.append(
+                RequestUpdate(
+                    id: id, token: token, draw: draw, cachedCount: running[index].cachedCount, finishReason: reason))
         }
         memory.rejectDraft(of: &running[index])
         guard let reason else { return false }

@@ -1,3 +1,5 @@
+package import MartletGraph
+
 /// What one step computes, in integers.
 package struct SchedulerOutput: Sendable {
     /// One request's share.
@@ -23,6 +25,8 @@ package struct SchedulerOutput: Sendable {
     /// Tokens that are not the next token of a request that has begun to answer, and how many positions they attend to.
     package internal(set) var promptTokenCount = 0
     package internal(set) var promptPositionCount = 0
+    /// Rows to copy before.
+    package internal(set) var copies: [RowCopy] = []
     /// Requests that lost their rows to others and wait again.
     package internal(set) var preempted: [RequestID] = []
 
@@ -33,6 +37,7 @@ package struct SchedulerOutput: Sendable {
     mutating func removeAll() {
         entries.removeAll(keepingCapacity: true)
         preempted.removeAll(keepingCapacity: true)
+        if !copies.isEmpty { copies = [] }
         tokenCount = 0
         sampledCount = 0
         promptTokenCount = 0
@@ -76,6 +81,8 @@ package struct RequestUpdate: Sendable, Hashable {
     package var token: Int32?
     /// Its place among the drawn tokens. Those behind a request's last token are left out.
     package var draw: Int
+    /// Prompt tokens of the request that it found computed.
+    package var cachedCount: Int
     /// Not nil when this was the request's last step.
     package var finishReason: FinishReason?
 }

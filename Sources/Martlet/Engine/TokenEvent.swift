@@ -7,14 +7,17 @@ package struct TokenEvent: Sendable {
     package var admitted: ContinuousClock.Instant
     /// When this token was drawn.
     package var drawn: ContinuousClock.Instant
+    /// Prompt tokens of the request that were computed before.
+    package var cachedTokens: Int
 
     package init(
         sample: SampledToken, finishReason: FinishReason?, admitted: ContinuousClock.Instant,
-        drawn: ContinuousClock.Instant
+        drawn: ContinuousClock.Instant, cachedTokens: Int = 0
     ) {
         self.sample = sample
         self.finishReason = finishReason
         self.admitted = admitted
         self.drawn = drawn
+        self.cachedTokens = cachedTokens
     }
 }

@@ -74,6 +74,9 @@ extension APIError {
         case .shutDown:
             self.init(503, "The server takes no more requests.", code: "service_unavailable")
             type = "server_error"
+        case .queueTimeout, .deadlineExceeded:
+            self.init(408, "The request took longer than it may.", code: "timeout")
+            type = "server_error"
         case .samplingFailed, .stepFailed:
             self.init(500, "The server had an error while processing the request.", code: "server_error")
             type = "server_error"
