@@ -46,6 +46,7 @@ extension ModelConfiguration {
         }
         eosTokenIDs = ends
         chatTemplate = try gguf.metadata.string("tokenizer.chat_template")
+        toolChatTemplate = try gguf.metadata.string("tokenizer.chat_template.tool_use")
         generationDefaults = try GenerationDefaults(gguf.metadata)
     }
 

@@ -39,6 +39,8 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var bosTokenID: Int?
     /// The Jinja source of the chat template.
     public var chatTemplate: String?
+    /// That of the template for conversations with tools, where there is one of its own ("tool_use").
+    public var toolChatTemplate: String?
     public var generationDefaults: GenerationDefaults
 
     /// A mixture-of-experts feed-forward layer.

@@ -4,15 +4,40 @@ package import MartletJinja
 ///
 /// Variables and settings are those of `transformers`' `apply_chat_template`.
 package struct ChatTemplate: Sendable {
-    private let template: Template
+    private let standard: Template
+    /// For conversations with tools, where the model has a template of its own for them.
+    private let withTools: Template?
     private let tokenizer: Tokenizer
+    private let addsBeginning: Bool
     private let clock: Clock
 
-    /// - Throws: where the source is not a template.
-    package init(_ source: String, tokenizer: Tokenizer, clock: Clock = .local) throws(JinjaError) {
-        template = try Template(source)
+    /// The name of the template that is taken where there are several, and of that for conversations with tools.
+    package static let defaultName = "default"
+    package static let toolName = "tool_use"
+
+    /// - Parameters:
+    ///   - sources: Jinja by name; a single template is called "default".
+    ///   - addsBeginning: Whether the tokenizer's special tokens are put around a prompt that does not spell the first of them
+    ///     itself, as the processors of models with images do. The prompts of other models are what the template says.
+    /// - Throws: where a source is not a template, or there is none called "default".
+    package init(
+        sources: [String: String], tokenizer: Tokenizer, addsBeginning: Bool = false, clock: Clock = .local
+    ) throws(JinjaError) {
+        guard let source = sources[Self.defaultName] else {
+            let names = sources.keys.sorted().joined(separator: ", ")
+            throw JinjaError(.syntax, "no template is called '\(Self.defaultName)'; there are: \(names)")
+        }
+        standard = try Template(source)
+        var withTools: Template?
+        if let source = sources[Self.toolName] { withTools = try Template(source) }
+        self.withTools = withTools
         self.tokenizer = tokenizer
+        self.addsBeginning = addsBeginning
         self.clock = clock
+    }
+
+    package init(_ source: String, tokenizer: Tokenizer, clock: Clock = .local) throws(JinjaError) {
+        try self.init(sources: [Self.defaultName: source], tokenizer: tokenizer, clock: clock)
     }
 
     /// The rendered prompt.
@@ -27,14 +52,20 @@ package struct ChatTemplate: Sendable {
         ] where context[name] == nil {
             context[name] = id.flatMap(tokenizer.spelling).map(Value.string)
         }
-        return try template.render(context, clock: clock)
+        let hasTools = context["tools"].map { if case .null = $0 { false } else { true } } ?? false
+        return try (hasTools ? withTools ?? standard : standard).render(context, clock: clock)
     }
 
     /// The tokens of the rendered prompt. What the template spells becomes special tokens; what `messages`, `tools` and the
-    /// other variables spell stays text.
+    /// other variables spell stays text. The first token is never doubled.
     package func tokens(_ context: [String: Value]) throws(JinjaError) -> [TokenID] {
         let text = try render(context.mapValues(guarded))
-        return tokenizer.encode(text, addSpecialTokens: false, parseSpecial: true)
+        var tokens = tokenizer.encode(text, addSpecialTokens: false, parseSpecial: true)
+        let post = tokenizer.postProcessor
+        if addsBeginning, !post.prefix.isEmpty, tokens.first != post.prefix.first {
+            tokens = post.prefix + tokens + post.suffix
+        }
+        return tokens
     }
 
     private func guarded(_ value: Value) -> Value {

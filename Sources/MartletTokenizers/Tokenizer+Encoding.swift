@@ -59,13 +59,17 @@ extension Tokenizer {
 private struct SegmentEncoder {
     private let preTokenizer: PreTokenizer?
     private let model: Tokenizer.Model
-    private var scratch: BPEScratch
+    private var bpeScratch: BPEScratch
+    private var unigramScratch: UnigramScratch
     var output: [TokenID] = []
 
     init(_ tokenizer: Tokenizer, textLength: Int) {
         preTokenizer = tokenizer.preTokenizer
         model = tokenizer.model
-        scratch = BPEScratch(textLength: textLength)
+        // The scratch that the model does not use stays small.
+        let isBPE = if case .bpe = model { true } else { false }
+        bpeScratch = BPEScratch(textLength: isBPE ? textLength : 0)
+        unigramScratch = UnigramScratch(textLength: isBPE ? 0 : textLength)
         output.reserveCapacity(textLength / 4 + 8)
     }
 
@@ -93,8 +97,8 @@ private struct SegmentEncoder {
     @inline(__always)
     private mutating func encode(block: UnsafeBufferPointer<UInt8>) {
         switch model {
-        case .bpe(let bpe): bpe.encode(block, &scratch, &output)
-        case .unigram(let unigram): unigram.encode(block, &output)
+        case .bpe(let bpe): bpe.encode(block, &bpeScratch, &output)
+        case .unigram(let unigram): unigram.encode(block, &unigramScratch, &output)
         }
     }
 }

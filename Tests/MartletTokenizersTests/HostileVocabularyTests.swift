@@ -76,6 +76,41 @@ import Testing
         }
     }
 
+    /// Stages that are not what they should be, each by itself: the error says what is wrong.
+    @Test(arguments: [
+        (#""normalizer": {"type": "Sequence", "normalizers": "NFC"}"#, "normalizers is not a list"),
+        (#""normalizer": {"type": "Sequence", "normalizers": [5]}"#, "without a type"),
+        (#""normalizer": {"type": "Strip", "strip_left": "yes"}"#, "strip_left is not a boolean"),
+        (#""normalizer": {"type": "Replace", "pattern": {"Regex": "("}, "content": ""}"#, "("),
+        (#""normalizer": {"type": "Replace", "pattern": {"Regex": "(a{1000}){1000}"}, "content": ""}"#, "pattern"),
+        (#""normalizer": {"type": "Replace", "pattern": 5, "content": ""}"#, "without pattern"),
+        (#""normalizer": {"type": "Replace", "pattern": {"String": "a"}}"#, "without content"),
+        (#""normalizer": {"type": "Prepend"}"#, "without prepend"),
+        (#""normalizer": {"type": "Precompiled", "precompiled_charsmap": "!"}"#, "Base64"),
+        (#""normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}"#, "precompiled_charsmap"),
+        (#""normalizer": "NFC""#, "without a type"),
+        (#""pre_tokenizer": {"type": "ByteLevel", "use_regex": 1}"#, "use_regex is not a boolean"),
+        (#""pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "often"}"#, "often"),
+        (#""pre_tokenizer": {"type": "Sequence", "pretokenizers": {}}"#, "pretokenizers is not a list"),
+        (#""pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a"}, "behavior": 1}"#, "split behavior"),
+        (#""post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}]}"#, "<s>"),
+        (#""post_processor": {"type": "TemplateProcessing", "single": []}"#, "without the text"),
+        (#""post_processor": {"type": "Sequence", "processors": 1}"#, "processors is not a list"),
+        (#""post_processor": {"type": "RobertaProcessing", "cls": ["a", 1e99], "sep": ["a", 0]}"#, "out of range"),
+        (#""decoder": {"type": "Sequence", "decoders": true}"#, "decoders is not a list"),
+        (#""decoder": {"type": "Strip", "content": "ab", "start": 1}"#, "Strip"),
+        (#""decoder": {"type": "Strip", "content": "a", "start": -1}"#, "Strip"),
+        (#""added_tokens": {"a": 1}"#, "added_tokens is not a list"),
+        (#""added_tokens": [{"id": 0.5, "content": "x"}]"#, "without id"),
+        (#""added_tokens": [{"id": 2147483647, "content": "x"}]"#, "2147483647"),
+        (#""added_tokens": [{"id": 1, "content": "x", "special": "true"}]"#, "special is not a boolean"),
+    ])
+    func malformedStages(_ member: String, _ reason: String) {
+        let text = #"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, \#(member)}"#
+        let error = #expect(throws: TokenizerError.self, "\(member)") { try Tokenizer(tokenizerJSON: Array(text.utf8)) }
+        #expect(error?.message.contains(reason) ?? false, "\(member): \(String(describing: error))")
+    }
+
     /// Files with bytes cut off, changed and swapped: an error or a tokenizer that works.
     @Test(arguments: ["bpe-single-unknown", "byte-level-added", "unigram-bytes"]) func damagedFiles(_ name: String)
         throws

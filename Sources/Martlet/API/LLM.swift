@@ -19,6 +19,7 @@ public final class LLM: Sendable {
     public let loadTime: Double
     package let tokenizer: Tokenizer
     private let chatTemplate: ChatTemplate?
+    private let chatTemplateArguments: [String: TemplateValue]
     private let engine: LLMEngine
 
     /// Loads a model.
@@ -48,14 +49,10 @@ public final class LLM: Sendable {
         loadTime = model.loadTime
         let tokenizer = model.tokenizer
         self.tokenizer = tokenizer
-        chatTemplate = try model.configuration.chatTemplate.map { source in
-            do {
-                return try ChatTemplate(source, tokenizer: tokenizer)
-            } catch {
-                throw EngineError(.invalidChatTemplate, "the model's chat template is broken: \(error)")
-            }
-        }
-        let endTokens = configuration.eosTokenIDs.map { Int32(truncatingIfNeeded: $0) }
+        chatTemplate = try ChatTemplate(configuration, tokenizer: tokenizer, replacement: options.chatTemplate)
+        chatTemplateArguments = options.chatTemplateArguments
+        var endTokens = configuration.eosTokenIDs.map { Int32(truncatingIfNeeded: $0) }
+        endTokens += tokenizer.endTokens.filter { !endTokens.contains($0) }
         engine = try LLMEngine(
             ModelRunner(model.compiled), contextLength: contextLength, endTokens: endTokens, options: engineOptions)
     }
@@ -64,12 +61,22 @@ public final class LLM: Sendable {
     ///
     /// Text in messages never turns into special tokens, whatever it spells.
     ///
+    /// - Parameters:
+    ///   - tools: descriptions of functions that the model may call, in the format of OpenAI's API.
+    ///   - chatTemplateArguments: more variables of the template, such as `enable_thinking`.
     /// - Throws: `EngineError` if the model has no chat template, or if the template refuses the conversation.
-    public func prompt(for messages: [ChatMessage]) throws(EngineError) -> Prompt {
+    public func prompt(
+        for messages: [ChatMessage], tools: [TemplateValue]? = nil,
+        chatTemplateArguments: [String: TemplateValue] = [:]
+    ) throws(EngineError) -> Prompt {
         let list = messages.map { message in
             Value.dictionary([("role", .string(message.role)), ("content", .string(message.content))])
         }
-        return .tokens(try promptTokens(template: ["messages": .list(list), "add_generation_prompt": .bool(true)]))
+        var variables: [String: Value] = ["add_generation_prompt": .bool(true)]
+        variables.merge(chatTemplateArguments.mapValues(\.value)) { $1 }
+        variables["messages"] = .list(list)
+        variables["tools"] = tools.map { .list($0.map(\.value)) } ?? .null
+        return .tokens(try promptTokens(template: variables))
     }
 
     /// The tokens of what the chat template makes of its variables.
@@ -78,9 +85,11 @@ public final class LLM: Sendable {
             throw EngineError(.noChatTemplate, "the model has no chat template: give it a plain prompt")
         }
         // Templates ask for `tools is none`: what a conversation has none of is there, and null, as in transformers.
-        let variables = ["tools": Value.null, "documents": .null].merging(variables) { $1 }
+        var all: [String: Value] = ["tools": .null, "documents": .null]
+        all.merge(chatTemplateArguments.mapValues(\.value)) { $1 }
+        all.merge(variables) { $1 }
         do {
-            return try chatTemplate.tokens(variables).map(Int.init)
+            return try chatTemplate.tokens(all).map(Int.init)
         } catch {
             throw EngineError(.invalidChatTemplate, "the chat template refuses the conversation: \(error)")
         }

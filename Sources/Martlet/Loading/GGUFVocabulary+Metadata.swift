@@ -17,6 +17,9 @@ extension GGUFVocabulary {
         addBOS = try metadata.boolean(key("add_bos_token"))
         addEOS = try metadata.boolean(key("add_eos_token"))
         addSpacePrefix = try metadata.boolean(key("add_space_prefix"))
+        removeExtraWhitespaces = try metadata.boolean(key("remove_extra_whitespaces"))
+        precompiledCharsMap =
+            try metadata.integers(key("precompiled_charsmap"))?.map { UInt8(truncatingIfNeeded: $0) } ?? []
         bos = try metadata.integer(key("bos_token_id"))
         eos = try metadata.integer(key("eos_token_id"))
         eot = try metadata.integer(key("eot_token_id"))

@@ -44,6 +44,10 @@ public struct LoadOptions: Sendable {
     public var maxRequests = 16
     /// Instruction set of the kernels ("avx512", "avx2", "neon", "portable"); nil for the best that the CPU has.
     public var instructionSet: String?
+    /// Jinja source to use in the place of the checkpoint's chat template.
+    public var chatTemplate: String?
+    /// Variables of the chat template for every conversation, such as `enable_thinking`; those of a prompt come first.
+    public var chatTemplateArguments: [String: TemplateValue] = [:]
     /// Rows of one step whose logits are computed; nil for one per request.
     package var maxSampledRows: Int?
     /// Graph rewrites; leave some out to measure what they bring.

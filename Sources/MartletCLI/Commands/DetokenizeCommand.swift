@@ -16,7 +16,7 @@ struct DetokenizeCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let tokenizer = try Tokenizer(Checkpoint(path: source.path()))
+        let tokenizer = try Tokenizer(path: source.path())
         let list = try ids ?? String(decoding: StandardStream.input.readAll(), as: UTF8.self)
         let tokens = try TokenList.parse(list)
         try TokenList.check(tokens, vocabularySize: tokenizer.vocabularySize)

@@ -26,12 +26,16 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Longest context in tokens, prompt and answer together. Default: the model's own limit.")
     var context: Int?
     @OptionGroup var compute: ComputeOptions
+    @OptionGroup var template: ChatTemplateOptions
     @Flag(help: "Print timings on stderr.")
     var verbose = false
 
     func validate() throws {
         if let context, context < 1 { throw ValidationError("--context must be at least 1") }
         if raw && system != nil { throw ValidationError("--raw and --system exclude each other") }
+        if raw && (template.chatTemplate ?? template.chatTemplateArgs) != nil {
+            throw ValidationError("--raw goes without a chat template")
+        }
     }
 
     func run() async throws {
@@ -65,6 +69,7 @@ struct RunCommand: AsyncParsableCommand {
         var options = compute.loadOptions
         options.contextLength = context
         options.maxRequests = 1
+        try template.apply(to: &options)
         let bar = ProgressBar("loading")
         defer { bar.finish() }
         return try await LLM.load(path, options: options) { bar.update($0) }

@@ -17,19 +17,21 @@ struct TemplateCommand: ParsableCommand {
     @OptionGroup var source: RequiredModelArgument
     @Argument(help: "A JSON file, or - for standard input.", completion: .file(extensions: ["json"]))
     var file: String
+    @OptionGroup var templateOptions: ChatTemplateOptions
     @Flag(help: "Print the text as a JSON string.")
     var json = false
 
     func run() throws {
         let checkpoint = try Checkpoint(path: source.path())
-        guard let template = checkpoint.configuration.chatTemplate else {
-            throw CommandFailure("\(checkpoint.path) has no chat template")
-        }
-        let variables = try Self.variables(InputFile.readText(file), name: file)
+        let template = try ChatTemplate(
+            checkpoint.configuration, tokenizer: Tokenizer(checkpoint), replacement: templateOptions.source())
+        guard let template else { throw CommandFailure("\(checkpoint.path) has no chat template") }
+        let arguments = try templateOptions.arguments().mapValues(\.value)
+        let variables = arguments.merging(try Self.variables(InputFile.readText(file), name: file)) { $1 }
         let text: String
         do {
-            text = try ChatTemplate(template, tokenizer: Tokenizer(checkpoint)).render(variables)
-        } catch let error as JinjaError {
+            text = try template.render(variables)
+        } catch {
             throw CommandFailure("chat template: \(error.description)")
         }
         if json { try JSONOutput.print(text) } else { try StandardStream.output.write(text) }

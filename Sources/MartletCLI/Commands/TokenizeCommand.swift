@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Martlet
 import MartletCheckpoints
 import MartletTokenizers
@@ -16,11 +17,19 @@ struct TokenizeCommand: ParsableCommand {
     var bos = false
     @Flag(help: "Print JSON, as without this flag.")
     var json = false
+    @Flag(help: "Print the speed on stderr.")
+    var verbose = false
 
     func run() throws {
-        let tokenizer = try Tokenizer(Checkpoint(path: source.path()))
+        let tokenizer = try Tokenizer(path: source.path())
         let bytes = try text.map { Array($0.utf8) } ?? StandardStream.input.readAll()
+        let start = ContinuousClock.now
         let tokens = tokenizer.encode(bytes: bytes, addSpecialTokens: bos, parseSpecial: special)
+        let seconds = (ContinuousClock.now - start).seconds
+        if verbose {
+            let speed = String(format: "%.1f ms, %.1f MB/s", seconds * 1e3, Double(bytes.count) / seconds / 1e6)
+            Terminal.warn("\(bytes.count) bytes, \(tokens.count) tokens: \(speed)")
+        }
         try StandardStream.output.write("[" + tokens.map(String.init).joined(separator: ",") + "]\n")
     }
 }

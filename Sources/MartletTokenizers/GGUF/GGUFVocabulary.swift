@@ -1,6 +1,6 @@
 /// The `tokenizer.ggml.*` metadata of a GGUF file, as it stands there.
 package struct GGUFVocabulary: Sendable {
-    /// `tokenizer.ggml.model`: "gpt2", "llama".
+    /// `tokenizer.ggml.model`: "gpt2", "llama", "t5".
     package var model: String
     /// `tokenizer.ggml.pre`: the name of the pre-tokenizer.
     package var pre: String?
@@ -14,6 +14,9 @@ package struct GGUFVocabulary: Sendable {
     package var addBOS: Bool?
     package var addEOS: Bool?
     package var addSpacePrefix: Bool?
+    package var removeExtraWhitespaces: Bool?
+    /// SentencePiece's normalization rules.
+    package var precompiledCharsMap: [UInt8] = []
     package var bos: Int?
     package var eos: Int?
     package var eot: Int?

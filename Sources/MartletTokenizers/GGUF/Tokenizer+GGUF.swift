@@ -12,7 +12,7 @@ extension Tokenizer {
     /// The largest published vocabularies have a quarter of a million tokens.
     static let maximumVocabularySize = 1 << 22
 
-    /// A tokenizer from the metadata of a GGUF file: byte-level BPE ("gpt2") and SentencePiece BPE ("llama").
+    /// A tokenizer from the metadata of a GGUF file: byte-level BPE ("gpt2"), SentencePiece BPE ("llama") and Unigram ("t5").
     ///
     /// Merges of tokens that the vocabulary lacks are skipped, as in llama.cpp: they can never apply.
     package init(gguf: GGUFVocabulary) throws(TokenizerError) {
@@ -20,6 +20,7 @@ extension Tokenizer {
         switch gguf.model {
         case "gpt2": try self.init(byteLevel: gguf)
         case "llama": try self.init(sentencePiece: gguf)
+        case "t5": try self.init(unigram: gguf)
         default: throw .unsupported("tokenizer.ggml.model \"\(gguf.model)\"")
         }
     }
@@ -63,7 +64,7 @@ extension Tokenizer {
             normalizer: normalizer,
             preTokenizer: .sequence(stages),
             model: .bpe(BPE(alphabet: .bytes, words: words, merges: merges, options: options)),
-            postProcessor: gguf.postProcessor(addsBOS: addsBOS),
+            postProcessor: gguf.postProcessor(addsBOS: addsBOS, addsEOS: gguf.addEOS ?? false),
             decoder: Decoder([.byteLevel], spelled: spelled),
             specialTokens: gguf.specialTokens)
     }
@@ -87,7 +88,7 @@ extension Tokenizer {
         let space = Array("▁".utf8)
         let addsSpace = gguf.addSpacePrefix ?? true
         var normalizers: [Normalizer] = addsSpace ? [.prepend(space)] : []
-        normalizers.append(.replace(try RegexProgram(" "), with: space))
+        normalizers.append(.replaceText([0x20], with: space))
         let normalizer = Normalizer.sequence(normalizers)
         self.init(
             spelled: spelled,
@@ -95,7 +96,7 @@ extension Tokenizer {
             normalizer: normalizer,
             preTokenizer: nil,
             model: .bpe(BPE(alphabet: .scalars, words: words, merges: merges, options: options)),
-            postProcessor: gguf.postProcessor(addsBOS: gguf.addBOS ?? true),
+            postProcessor: gguf.postProcessor(addsBOS: gguf.addBOS ?? true, addsEOS: gguf.addEOS ?? false),
             decoder: Decoder(
                 [.replace(space, with: [0x20]), .byteFallback] + (addsSpace ? [.stripLeadingSpaces(1)] : []),
                 spelled: spelled),
@@ -131,6 +132,45 @@ extension Tokenizer {
             }
         }
         return merges
+    }
+
+    // MARK: Unigram
+
+    private init(unigram gguf: GGUFVocabulary) throws(TokenizerError) {
+        guard gguf.scores.count == gguf.tokens.count else {
+            throw .malformed("\(gguf.tokens.count) tokens but \(gguf.scores.count) scores")
+        }
+        let spelled = Self.table(gguf.tokens)
+        // Control tokens are no pieces of text.
+        var words = ByteStringTable(minimumCapacity: gguf.tokens.count)
+        var scores: [Double] = []
+        for (index, token) in gguf.tokens.enumerated() {
+            words.append(gguf.isNormal(index) ? token : [])
+            scores.append(gguf.isNormal(index) && !gguf.scores[index].isNaN ? Double(gguf.scores[index]) : 0)
+        }
+        words.buildIndex()
+        var normalizers: [Normalizer] = []
+        if !gguf.precompiledCharsMap.isEmpty {
+            normalizers.append(.precompiled(try PrecompiledCharacterMap(gguf.precompiledCharsMap)))
+        }
+        if gguf.removeExtraWhitespaces ?? false {
+            normalizers += [.strip(left: true, right: true), .replace(try RegexProgram(" {2,}"), with: [0x20])]
+        }
+        let normalizer = Normalizer.sequence(normalizers)
+        let space = Array("▁".utf8)
+        let addsSpace = gguf.addSpacePrefix ?? true
+        self.init(
+            spelled: spelled,
+            addedTokens: try AddedTokens(gguf.addedTokens, normalizer: normalizer),
+            normalizer: normalizer,
+            preTokenizer: .metaspace(replacement: space, prepend: addsSpace ? .always : .never, splits: true),
+            model: .unigram(
+                try Unigram(
+                    words: words, scores: scores, unknown: gguf.unknown.map { TokenID($0) }, usesByteFallback: false)),
+            postProcessor: gguf.postProcessor(addsBOS: gguf.addBOS ?? false, addsEOS: gguf.addEOS ?? true),
+            decoder: Decoder(
+                [.replace(space, with: [0x20])] + (addsSpace ? [.dropFirstTokensSpaces] : []), spelled: spelled),
+            specialTokens: gguf.specialTokens)
     }
 
     /// Finding a token's halves takes time quadratic in its length.
@@ -171,10 +211,10 @@ extension GGUFVocabulary {
         }
     }
 
-    fileprivate func postProcessor(addsBOS: Bool) -> PostProcessor {
+    fileprivate func postProcessor(addsBOS: Bool, addsEOS: Bool) -> PostProcessor {
         PostProcessor(
             prefix: addsBOS ? bos.map { [TokenID($0)] } ?? [] : [],
-            suffix: addEOS ?? false ? eos.map { [TokenID($0)] } ?? [] : [])
+            suffix: addsEOS ? eos.map { [TokenID($0)] } ?? [] : [])
     }
 
     fileprivate var specialTokens: Tokenizer.SpecialTokens {

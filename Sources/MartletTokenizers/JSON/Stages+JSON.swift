@@ -12,6 +12,23 @@ extension JSONValue {
         return text
     }
 
+    /// A boolean that may be absent.
+    func flag(_ key: String, default value: Bool) throws(TokenizerError) -> Bool {
+        if self[key].isNull { return value }
+        guard let flag = self[key].bool else { throw .malformed("\(name): \(key) is not a boolean") }
+        return flag
+    }
+
+    /// A list that may be absent.
+    func list(_ key: String) throws(TokenizerError) -> [JSONValue] {
+        if self[key].isNull { return [] }
+        guard let list = self[key].array else { throw .malformed("\(name): \(key) is not a list") }
+        return list
+    }
+
+    /// What errors call the stage.
+    private var name: String { self["type"].text ?? "a stage" }
+
     /// `{"String": …}` or `{"Regex": …}`.
     fileprivate func pattern(_ key: String) throws(TokenizerError) -> RegexProgram {
         if let pattern = self[key]["Regex"].text { return try RegexProgram(pattern) }
@@ -30,7 +47,7 @@ extension Normalizer {
         switch type {
         case "Sequence":
             var stages: [Normalizer] = []
-            for stage in json["normalizers"].array ?? [] {
+            for stage in try json.list("normalizers") {
                 if let stage = try Normalizer(json: stage) { stages.append(stage) }
             }
             self = .sequence(stages)
@@ -40,10 +57,18 @@ extension Normalizer {
         case "NFKD": self = .unicode(.nfkd)
         case "Lowercase": self = .lowercase
         case "Strip":
-            self = .strip(left: json["strip_left"].bool ?? true, right: json["strip_right"].bool ?? true)
+            self = .strip(
+                left: try json.flag("strip_left", default: true), right: try json.flag("strip_right", default: true))
         case "StripAccents": self = .stripAccents
         case "Prepend": self = .prepend(Array(try json.requiredText("prepend").utf8))
-        case "Replace": self = .replace(try json.pattern("pattern"), with: Array(try json.requiredText("content").utf8))
+        case "Replace":
+            let content = Array(try json.requiredText("content").utf8)
+            // An empty pattern matches everywhere: that is the regular expression's business.
+            if let text = json["pattern"]["String"].bytes, !text.isEmpty {
+                self = .replaceText(text, with: content)
+            } else {
+                self = .replace(try json.pattern("pattern"), with: content)
+            }
         case "Nmt": self = .nmt
         case "Precompiled":
             guard let data = Data(base64Encoded: try json.requiredText("precompiled_charsmap")) else {
@@ -62,22 +87,23 @@ extension PreTokenizer {
         switch type {
         case "Sequence":
             var stages: [PreTokenizer] = []
-            for stage in json["pretokenizers"].array ?? [] {
+            for stage in try json.list("pretokenizers") {
                 if let stage = try PreTokenizer(json: stage) { stages.append(stage) }
             }
             self = .sequence(stages)
         case "ByteLevel":
-            let pattern = json["use_regex"].bool ?? true ? try RegexProgram(GGUFPreTokenizer.Pattern.gpt2) : nil
-            self = .byteLevel(addsPrefixSpace: json["add_prefix_space"].bool ?? true, pattern: pattern)
+            let pattern =
+                try json.flag("use_regex", default: true) ? try RegexProgram(GGUFPreTokenizer.Pattern.gpt2) : nil
+            self = .byteLevel(addsPrefixSpace: try json.flag("add_prefix_space", default: true), pattern: pattern)
         case "Split":
             self = .split(
                 try json.pattern("pattern"), try Behavior(json["behavior"].text ?? ""),
-                inverted: json["invert"].bool ?? false)
+                inverted: try json.flag("invert", default: false))
         case "Digits":
             let numbers = RegexNode.set(UnicodeProperties.numbers)
             self = .split(
                 try RegexProgram(numbers, pattern: "Digits"),
-                json["individual_digits"].bool ?? false ? .isolated : .contiguous, inverted: false)
+                try json.flag("individual_digits", default: false) ? .isolated : .contiguous, inverted: false)
         case "Punctuation":
             // ASCII's symbols count as punctuation here.
             let set = UnicodeProperties.punctuation.union(
@@ -108,11 +134,11 @@ extension PreTokenizer {
         case "first": prepend = .first
         case "never": prepend = .never
         // Files before prepend_scheme say add_prefix_space.
-        case nil: prepend = json["add_prefix_space"].bool ?? true ? .always : .never
+        case nil: prepend = try json.flag("add_prefix_space", default: true) ? .always : .never
         case .some(let name): throw .unsupported("the prepend_scheme \"\(name)\"")
         }
         let replacement = json["replacement"].bytes ?? Array("▁".utf8)
-        return .metaspace(replacement: replacement, prepend: prepend, splits: json["split"].bool ?? true)
+        return .metaspace(replacement: replacement, prepend: prepend, splits: try json.flag("split", default: true))
     }
 }
 
@@ -137,7 +163,7 @@ extension PostProcessor {
         switch type {
         case "ByteLevel": break  // moves offsets, not tokens
         case "Sequence":
-            for stage in json["processors"].array ?? [] {
+            for stage in try json.list("processors") {
                 let inner = try PostProcessor(json: stage, tokens)
                 prefix = inner.prefix + prefix
                 suffix += inner.suffix
@@ -152,7 +178,7 @@ extension PostProcessor {
 
     private mutating func readTemplate(_ json: JSONValue, _ tokens: ByteStringTable) throws(TokenizerError) {
         var hasText = false
-        for piece in json["single"].array ?? [] {
+        for piece in try json.list("single") {
             if let name = piece["SpecialToken"]["id"].text {
                 guard let ids = json["special_tokens"][name]["ids"].array else {
                     throw .malformed("the template names \(name), which is not among its special tokens")
@@ -185,7 +211,7 @@ extension Decoder {
 
     private static func steps(_ json: JSONValue) throws(TokenizerError) -> [Step] {
         if json.isNull { return [] }
-        let stages = json["type"].text == "Sequence" ? json["decoders"].array ?? [] : [json]
+        let stages = json["type"].text == "Sequence" ? try json.list("decoders") : [json]
         var steps: [Step] = []
         /// After `Fuse` the tokens are one text.
         var isFused = false

@@ -21,24 +21,41 @@ extension Tokenizer {
             preTokenizer: preTokenizer,
             model: model,
             postProcessor: try PostProcessor(json: file.members["post_processor"] ?? .null, spelled),
-            decoder: try Decoder(json: file.members["decoder"] ?? .null, spelled: spelled),
+            decoder: try Decoder(
+                json: file.members["decoder"] ?? .null, spelled: Self.decoded(spelled, added, normalizer)),
             specialTokens: roles)
     }
 
     private static func addedTokens(_ json: JSONValue) throws(TokenizerError) -> [AddedTokens.Token] {
         var result: [AddedTokens.Token] = []
-        for entry in json.array ?? [] {
+        if json.isNull { return [] }
+        guard let entries = json.array else { throw .malformed("added_tokens is not a list") }
+        for entry in entries {
             guard let id = entry["id"].integer, let id = TokenID(exactly: id), let content = entry["content"].bytes
             else {
                 throw .malformed("an added token without id or content")
             }
-            let isSpecial = entry["special"].bool ?? false
+            let isSpecial = try entry.flag("special", default: false)
             result.append(
                 AddedTokens.Token(
-                    id: id, content: content, isSpecial: isSpecial, stripsLeft: entry["lstrip"].bool ?? false,
-                    stripsRight: entry["rstrip"].bool ?? false, isSingleWord: entry["single_word"].bool ?? false,
-                    isNormalized: entry["normalized"].bool ?? !isSpecial))
+                    id: id, content: content, isSpecial: isSpecial,
+                    stripsLeft: try entry.flag("lstrip", default: false),
+                    stripsRight: try entry.flag("rstrip", default: false),
+                    isSingleWord: try entry.flag("single_word", default: false),
+                    isNormalized: try entry.flag("normalized", default: !isSpecial)))
         }
+        return result
+    }
+
+    /// The vocabulary as decoding spells it: added tokens that are looked for in normalized text come out normalized.
+    private static func decoded(
+        _ spelled: ByteStringTable, _ added: [AddedTokens.Token], _ normalizer: Normalizer?
+    ) -> ByteStringTable {
+        guard let normalizer, added.contains(where: \.isNormalized) else { return spelled }
+        let normalized = Dictionary(
+            added.filter(\.isNormalized).map { ($0.id, normalizer.normalize($0.content)) }, uniquingKeysWith: { $1 })
+        var result = ByteStringTable(minimumCapacity: spelled.count)
+        for id in 0..<spelled.count { result.append(normalized[TokenID(id)].map { $0[...] } ?? spelled[id]) }
         return result
     }
 

@@ -111,7 +111,7 @@ struct BPEScratch {
 
     /// `textLength` in bytes: short texts are not worth a cache.
     init(textLength: Int) {
-        cache = WordCache(isEnabled: textLength > 2048)
+        cache = WordCache(isEnabled: textLength > WordCache.minimumTextLength)
     }
 }
 

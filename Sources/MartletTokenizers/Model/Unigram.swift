@@ -23,9 +23,12 @@ struct Unigram: Sendable {
         fallback = usesByteFallback ? bytes : []
     }
 
-    private struct Node {
+    /// The best way to a position.
+    struct Node {
         var score = 0.0
+        /// Where the last piece starts; -1 if there is no way.
         var start: Int32 = -1
+        /// The last piece; -1 for an unknown character.
         var token: TokenID = -1
     }
 
@@ -33,34 +36,41 @@ struct Unigram: Sendable {
     ///
     /// Neighbouring unknown characters are one piece. A piece that is unknown becomes its byte tokens where the vocabulary
     /// has them all, else the unknown token, else nothing.
-    func encode(_ word: UnsafeBufferPointer<UInt8>, _ output: inout [TokenID]) {
-        var best = [Node](repeating: Node(), count: word.count + 1)
+    func encode(_ word: UnsafeBufferPointer<UInt8>, _ scratch: inout UnigramScratch, _ output: inout [TokenID]) {
+        if word.isEmpty || scratch.cache.append(word, to: &output) { return }
+        let first = output.count
+        scratch.nodes.removeAll(keepingCapacity: true)
+        scratch.nodes.append(contentsOf: repeatElement(Node(), count: word.count + 1))
+        scratch.nodes.withUnsafeMutableBufferPointer { best in
+            search(word, best)
+            appendPath(best, word, &output)
+        }
+        scratch.cache.store(word, output[first...])
+    }
+
+    private func search(_ word: UnsafeBufferPointer<UInt8>, _ best: UnsafeMutableBufferPointer<Node>) {
+        func offer(_ score: Double, _ start: Int, _ end: Int, _ token: TokenID) {
+            if best[end].start < 0 || score > best[end].score {
+                best[end] = Node(score: score, start: Int32(start), token: token)
+            }
+        }
         var position = 0
         while position < word.count {
             let score = best[position].score
             let length = UTF8Scalars.length(word[position])
             var hasCharacter = false
             trie.forEachPrefix(of: word, at: position) { tokenLength, token in
-                let candidate = score + scores[Int(token)]
-                let end = position + tokenLength
-                if best[end].start < 0 || candidate > best[end].score {
-                    best[end] = Node(score: candidate, start: Int32(position), token: token)
-                }
+                offer(score + scores[Int(token)], position, position + tokenLength, token)
                 if tokenLength == length { hasCharacter = true }
             }
-            if !hasCharacter {
-                let candidate = score + unknownScore
-                let end = position + length
-                if best[end].start < 0 || candidate > best[end].score {
-                    best[end] = Node(score: candidate, start: Int32(position), token: -1)
-                }
-            }
+            if !hasCharacter { offer(score + unknownScore, position, position + length, -1) }
             position += length
         }
-        appendPath(best, word, &output)
     }
 
-    private func appendPath(_ best: [Node], _ word: UnsafeBufferPointer<UInt8>, _ output: inout [TokenID]) {
+    private func appendPath(
+        _ best: UnsafeMutableBufferPointer<Node>, _ word: UnsafeBufferPointer<UInt8>, _ output: inout [TokenID]
+    ) {
         let first = output.count
         var end = word.count
         while end > 0 {
@@ -80,6 +90,17 @@ struct Unigram: Sendable {
             end = start
         }
         output[first...].reverse()
+    }
+}
+
+/// What one call of `encode` works with, kept from word to word.
+struct UnigramScratch {
+    fileprivate var nodes: [Unigram.Node] = []
+    fileprivate var cache: WordCache
+
+    /// `textLength` in bytes: short texts are not worth a cache.
+    init(textLength: Int) {
+        cache = WordCache(isEnabled: textLength > WordCache.minimumTextLength)
     }
 }
 

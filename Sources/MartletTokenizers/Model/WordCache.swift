@@ -9,6 +9,9 @@ struct WordCache {
         var tokenCount: UInt16 = 0
     }
 
+    /// In bytes. In shorter texts too few words return to pay for the memory.
+    static let minimumTextLength = 2048
+
     /// Longer words hardly ever return.
     private static let maximumWordLength = 64
     private static let entryCount = 1 << 15

@@ -30,7 +30,7 @@ struct Decoder: Sendable {
                         isByte[id] = true
                     }
                 case .replace(let old, let new):
-                    if !usesFallback || !isByte[id] { bytes = Self.replace(bytes, old, new) }
+                    if !usesFallback || !isByte[id] { bytes = ByteString.replacing(bytes, old, with: new) }
                 case .strip(let byte, let start, let stop):
                     let kept = bytes.prefix(start).prefix { $0 == byte }.count
                     bytes.removeFirst(kept)
@@ -56,22 +56,6 @@ struct Decoder: Sendable {
         /// Removes spaces from the start of the text.
         case stripLeadingSpaces(Int)
         case dropFirstTokensSpaces
-    }
-
-    private static func replace(_ bytes: [UInt8], _ old: [UInt8], _ new: [UInt8]) -> [UInt8] {
-        guard let first = old.first, bytes.count >= old.count else { return bytes }
-        var result: [UInt8] = []
-        var index = 0
-        while index < bytes.count {
-            if bytes[index] == first, bytes[index...].starts(with: old) {
-                result.append(contentsOf: new)
-                index += old.count
-            } else {
-                result.append(bytes[index])
-                index += 1
-            }
-        }
-        return result
     }
 
     /// What a token adds to the text; `isFirst` if no other came before. `id` must be in the vocabulary.

@@ -6,6 +6,8 @@ indirect enum Normalizer: Sendable {
     /// Removes combining marks.
     case stripAccents
     case replace(RegexProgram, with: [UInt8])
+    /// The same for a pattern that is plain text, which is how SentencePiece's spaces are made visible.
+    case replaceText([UInt8], with: [UInt8])
     /// Not in front of empty text.
     case prepend([UInt8])
     /// The cleaning rules of SentencePiece's `nmt` normalizers.
@@ -21,6 +23,7 @@ indirect enum Normalizer: Sendable {
         case .stripAccents:
             return Self.mapScalars(text) { Self.marks.contains($0.value) ? [] : Array(String($0).utf8) }
         case .replace(let pattern, let content): return Self.replace(text, pattern, content)
+        case .replaceText(let old, let new): return ByteString.replacing(text, old, with: new)
         case .prepend(let prefix): return text.isEmpty ? text : prefix + text
         case .nmt: return Self.mapScalars(text, Self.nmt)
         case .precompiled(let map): return map.normalize(text)
