@@ -29,8 +29,8 @@ final class FakeModel: @unchecked Sendable {
 
     let record = Mutex(Record())
     private let gate = DispatchSemaphore(value: 0)
-    private let limits: StepLimits
-    private let rowCount: Int
+    let limits: StepLimits
+    let rowCount: Int
     private let vocabularySize: Int
     private var memory: [(position: Int, token: Int32)]
     private let logits: UnsafeMutablePointer<Float>
@@ -74,7 +74,7 @@ final class FakeModel: @unchecked Sendable {
 
     var faults: [String] { record.withLock { $0.faults } }
 
-    private func run(_ input: StepInput) throws -> UnsafeBufferPointer<Float> {
+    func run(_ input: StepInput) throws -> UnsafeBufferPointer<Float> {
         let (fails, waits) = record.withLock { record in
             record.steps.append((input.requestCount, input.tokenCount))
             record.isBlocked = record.isGated

@@ -135,6 +135,25 @@ struct LLMTests {
         #expect(answer.reason == .stop)
     }
 
+    @Test func aBadWordIsNotSaid() async throws {
+        let llm = try await Self.load()
+        let answer = try await Self.answer(llm, "What is the capital of France?") {
+            $0.badWords = ["Paris", "capital of"]
+            $0.logprobs = 0
+        }
+        #expect(!answer.text.contains("Paris") && !answer.text.contains("capital of"))
+        #expect(answer.text.hasPrefix("The capital"))
+    }
+
+    @Test func onlyAllowedTokensAreSaid() async throws {
+        let llm = try await Self.load()
+        let answer = try await Self.answer(llm, "What is the capital of France?") {
+            $0.allowedTokenIDs = [7042, 2, 30]
+            $0.maxTokens = 5
+        }
+        #expect(answer.tokens.allSatisfy { [7042, 2, 30].contains($0) })
+    }
+
     /// A message that spells the template's control tokens stays a message.
     @Test func messagesCannotSpellSpecialTokens() async throws {
         let llm = try await Self.load()

@@ -147,6 +147,20 @@ import Testing
         #expect(outputs.last?.finishReason == .stop)
     }
 
+    @Test func theEndTokensTextComesIfAsked() {
+        let outputs = Self.outputs(Self.decoder, tokens: [0, 4], reason: .stop) { $0.includeStopString = true }
+        #expect(outputs.map(\.text) == ["Hello", "</s>�"])
+    }
+
+    /// As in vLLM, where a match has to end behind the minimum, but may begin before it.
+    @Test func aStopStringMayBeginBeforeTheMinimum() {
+        let outputs = Self.outputs(Self.decoder, tokens: [0, 0, 1, 3], reason: nil) {
+            ($0.stop, $0.minTokens) = (["Hello", "o w"], 2)
+        }
+        #expect(outputs.map(\.text) == ["Hell", "oHell", ""])
+        #expect(outputs.last?.finishReason == .stop)
+    }
+
     @Test func stopStringsDontCountBeforeTheMinimum() {
         let outputs = Self.outputs(Self.decoder, tokens: [0, 0, 0, 3], reason: nil) {
             ($0.stop, $0.minTokens) = (["ell"], 2)

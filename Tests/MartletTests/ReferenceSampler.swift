@@ -7,10 +7,17 @@ struct ReferenceSampler {
     var prompt: [Int32] = []
     var generated: [Int32] = []
     var stopTokens: [Int32] = []
+    var badWords: [[Int32]] = []
 
     func adjusted(_ logits: [Float]) -> [Double] {
         var result = logits.map { Double($0) }
         for (token, bias) in parameters.logitBias { result[token] += Double(bias) }
+        if let allowed = parameters.allowedTokenIDs {
+            for token in result.indices where !allowed.contains(token) { result[token] = -.infinity }
+        }
+        for word in badWords where generated.suffix(word.count - 1) + word.suffix(1) == word {
+            result[Int(word[word.count - 1])] = -.infinity
+        }
         if generated.count < parameters.minTokens {
             for token in stopTokens { result[Int(token)] = -.infinity }
         }
@@ -42,8 +49,31 @@ struct ReferenceSampler {
             if reached >= Double(parameters.topP) * sum { probabilities[token] = 0 }
             reached += probability
         }
-        let kept = probabilities.reduce(0, +)
-        return probabilities.map { $0 / kept }
+        probabilities = typical(Self.normalized(probabilities))
+        if parameters.xtcProbability == 1 {
+            let top = order.filter { probabilities[$0] >= Double(parameters.xtcThreshold) }
+            for token in top.dropLast() { probabilities[token] = 0 }
+        }
+        return Self.normalized(probabilities)
+    }
+
+    /// As in the paper: sort by the distance of the surprise from the entropy, and cut where the mass is reached.
+    private func typical(_ probabilities: [Double]) -> [Double] {
+        guard parameters.typicalP < 1 else { return probabilities }
+        let entropy = probabilities.reduce(0) { $1 > 0 ? $0 - $1 * log($1) : $0 }
+        let distances = probabilities.map { $0 > 0 ? abs(-log($0) - entropy) : .infinity }
+        var result = probabilities
+        var reached = 0.0
+        for token in probabilities.indices.sorted(by: { (distances[$0], $0) < (distances[$1], $1) }) {
+            if reached >= Double(parameters.typicalP) { result[token] = 0 }
+            reached += probabilities[token]
+        }
+        return Self.normalized(result)
+    }
+
+    private static func normalized(_ probabilities: [Double]) -> [Double] {
+        let sum = probabilities.reduce(0, +)
+        return probabilities.map { $0 / sum }
     }
 
     static func softmax(_ logits: [Double]) -> [Double] {

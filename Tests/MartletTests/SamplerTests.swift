@@ -14,7 +14,8 @@ import Testing
 
     static func state(_ reference: ReferenceSampler, seed: UInt64 = 1) -> SamplingState {
         var state = SamplingState(
-            reference.parameters, prompt: reference.prompt, stopTokens: reference.stopTokens, seed: seed)
+            reference.parameters, prompt: reference.prompt, stopTokens: reference.stopTokens,
+            badWords: reference.badWords, seed: seed)
         for token in reference.generated { state.record(token) }
         return state
     }
@@ -58,6 +59,20 @@ import Testing
         ("min-p", { $0.parameters.minP = 0.05 }),
         ("min-p 1", { $0.parameters.minP = 1 }),
         ("top-k and top-p", { ($0.parameters.topK, $0.parameters.topP) = (20, 0.8) }),
+        ("typical-p", { $0.parameters.typicalP = 0.7 }),
+        ("tiny typical-p", { $0.parameters.typicalP = 1e-6 }),
+        ("top-p and typical-p", { ($0.parameters.topP, $0.parameters.typicalP) = (0.9, 0.5) }),
+        ("XTC", { ($0.parameters.xtcProbability, $0.parameters.xtcThreshold) = (1, 0.02) }),
+        ("XTC without top choices", { ($0.parameters.xtcProbability, $0.parameters.xtcThreshold) = (1, 0.9) }),
+        ("allowed tokens", { $0.parameters.allowedTokenIDs = [3, 5, 64, 180, 5] }),
+        (
+            "bad words",
+            {
+                $0.badWords = [[4], [7, 9, 11], [9, 70], [8, 71], [1, 2, 3, 4, 5]]
+                $0.prompt = [8]
+                $0.generated = [7, 9]
+            }
+        ),
         (
             "everything",
             {
@@ -67,6 +82,9 @@ import Testing
                 $0.parameters.presencePenalty = 0.5
                 $0.parameters.frequencyPenalty = 0.3
                 $0.parameters.logitBias = [3: 5, 100: -100, 150: 2]
+                $0.parameters.typicalP = 0.95
+                $0.parameters.allowedTokenIDs = Array(2..<190)
+                $0.badWords = [[40, 5, 6]]
                 $0.prompt = [1, 2, 3, 2, 17]
                 $0.generated = [3, 40, 40, 40, 5]
             }
@@ -128,7 +146,8 @@ import Testing
     func drawsAreTheInverseOfTheCumulativeDistribution(index: Int, count: Int) throws {
         var reference = ReferenceSampler()
         Self.cases[index].1(&reference)
-        guard count >= 200 || (reference.prompt.isEmpty && reference.stopTokens.isEmpty) else { return }
+        let namesTokens = reference.parameters.allowedTokenIDs != nil || !reference.prompt.isEmpty
+        guard count >= 200 || !(namesTokens || !reference.stopTokens.isEmpty) else { return }
         let logits = Self.logits(count, seed: 7, spread: 3)
         let expected = reference.probabilities(logits)
         var below = [0.0]
@@ -158,6 +177,37 @@ import Testing
         drawn = []
         for position in 0..<2000 { drawn.insert(try Self.sample(flat, reference, position: position).token) }
         #expect(drawn == Set(0..<150))
+    }
+
+    /// On flat logits with two of three tokens excluded: XTC acts in half of the draws, and independently of the draw.
+    @Test func xtcActsAsOftenAsItIsAsked() throws {
+        var reference = ReferenceSampler()
+        reference.parameters.xtcProbability = 0.5
+        reference.parameters.xtcThreshold = 0.3
+        var counts = [0, 0, 0]
+        for position in 0..<6_000 { counts[Int(try Self.sample([0, 0, 0], reference, position: position).token)] += 1 }
+        // 1/6, 1/6 and 2/3 of 6,000 draws; five standard deviations are 183.
+        #expect(abs(counts[0] - 1_000) < 183 && abs(counts[1] - 1_000) < 183 && abs(counts[2] - 4_000) < 183)
+    }
+
+    @Test(arguments: 0..<20 as Range<UInt64>) func aBadWordNeverComes(seed: UInt64) throws {
+        var generator = TestGenerator(seed: seed)
+        let words = (0..<5).map { _ in (0...generator.below(4)).map { _ in Int32(generator.below(4)) } }
+        var reference = ReferenceSampler()
+        reference.badWords = words.filter { $0.count > 1 }
+        guard !reference.badWords.isEmpty else { return }
+        let sampler = Sampler(vocabularySize: 6)
+        var state = Self.state(reference)
+        for position in 0..<200 {
+            let logits = Self.logits(6, seed: seed * 1000 + UInt64(position), spread: 0.5)
+            let token = try logits.withUnsafeBufferPointer { try sampler.sample($0, state, position: position).token }
+            // Exactly the reference's choice: its mask is a comparison of whole suffixes.
+            let below = reference.probabilities(logits)
+            #expect(below[Int(token)] > 0)
+            state.record(token)
+            reference.generated.append(token)
+            for word in reference.badWords { #expect(reference.generated.suffix(word.count) != word[...]) }
+        }
     }
 
     // MARK: Penalties
@@ -257,6 +307,7 @@ import Testing
                 var reference = ReferenceSampler()
                 Self.cases[index].1(&reference)
                 guard reference.prompt.isEmpty, reference.stopTokens.isEmpty else { continue }
+                guard reference.parameters.allowedTokenIDs == nil else { continue }
                 for temperature in [0, 1e-6, 1e-4, 1, 1e38] as [Float] {
                     reference.parameters.temperature = temperature
                     let token = try Self.sample(logits, reference).token

@@ -3,6 +3,11 @@ import Testing
 
 @Suite struct SamplingParametersTests {
     static let refused: [(String, @Sendable (inout SamplingParameters) -> Void)] = [
+        ("n", { $0.n = 0 }),
+        ("n", { $0.n = 129 }),
+        ("bestOf", { $0.bestOf = 0 }),
+        ("bestOf", { ($0.n, $0.bestOf) = (3, 2) }),
+        ("bestOf", { $0.bestOf = 129 }),
         ("maxTokens", { $0.maxTokens = 0 }),
         ("maxTokens", { $0.maxTokens = -1 }),
         ("minTokens", { $0.minTokens = -1 }),
@@ -17,6 +22,19 @@ import Testing
         ("minP", { $0.minP = -0.1 }),
         ("minP", { $0.minP = 1.1 }),
         ("minP", { $0.minP = .nan }),
+        ("typicalP", { $0.typicalP = 0 }),
+        ("typicalP", { $0.typicalP = 1.1 }),
+        ("typicalP", { $0.typicalP = .nan }),
+        ("xtcProbability", { $0.xtcProbability = -0.1 }),
+        ("xtcProbability", { $0.xtcProbability = .nan }),
+        ("xtcThreshold", { $0.xtcThreshold = 1.1 }),
+        ("xtcThreshold", { $0.xtcThreshold = .nan }),
+        ("allowedTokenIDs", { $0.allowedTokenIDs = [] }),
+        ("allowedTokenIDs", { $0.allowedTokenIDs = [-1] }),
+        ("allowedTokenIDs", { $0.allowedTokenIDs = [5, 100] }),
+        ("badWords", { $0.badWords = [" "] }),
+        ("badWords", { $0.badWords = Array(repeating: "x", count: 257) }),
+        ("badWords", { $0.badWords = [String(repeating: "x", count: 1025)] }),
         ("repetitionPenalty", { $0.repetitionPenalty = 0 }),
         ("repetitionPenalty", { $0.repetitionPenalty = -1 }),
         ("repetitionPenalty", { $0.repetitionPenalty = .infinity }),
@@ -50,6 +68,8 @@ import Testing
     @Test func goodParametersPass() throws {
         try SamplingParameters().validate(vocabularySize: 1)
         var parameters = SamplingParameters()
+        parameters.n = 128
+        parameters.bestOf = 128
         parameters.maxTokens = 1
         parameters.minTokens = 1
         parameters.temperature = 0
@@ -60,6 +80,11 @@ import Testing
         parameters.presencePenalty = -2
         parameters.frequencyPenalty = 2
         parameters.logitBias = [0: -100, 99: 100]
+        parameters.typicalP = 1e-9
+        parameters.xtcProbability = 1
+        parameters.xtcThreshold = 0
+        parameters.allowedTokenIDs = [0, 99, 0]
+        parameters.badWords = ["x"]
         parameters.stop = ["\n"]
         parameters.stopTokenIDs = [0, 99]
         parameters.logprobs = 20

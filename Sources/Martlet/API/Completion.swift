@@ -8,7 +8,7 @@ public struct Completion: Sendable, Hashable {
     public var usage: Usage
     public var timings: RequestTimings
 
-    /// Reads a stream to its end.
+    /// Reads a stream to its end. Where a request asks for several answers, this is the first.
     ///
     /// - Throws: the request's `EngineError`, or `CancellationError` when the task that reads is cancelled.
     public init(_ outputs: AsyncThrowingStream<RequestOutput, any Error>) async throws {
@@ -22,6 +22,7 @@ public struct Completion: Sendable, Hashable {
         var last: RequestOutput?
         for try await output in outputs {
             observe(output)
+            guard output.index == 0 else { continue }
             text += output.text
             tokenIDs += output.tokenIDs
             if let part = output.logprobs { logprobs = (logprobs ?? []) + part }

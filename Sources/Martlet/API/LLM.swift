@@ -113,9 +113,12 @@ public final class LLM: Sendable {
             // An id beyond 32 bits is no token; the engine refuses -1 by name.
             case .tokens(let ids): ids.map { Int32(exactly: $0) ?? -1 }
             }
+        // Before the words are tokenized: their number and length are bounded there.
+        try parameters.validate()
         return try await engine.submit(
             EngineRequest(
-                prompt: tokens, parameters: parameters, options: options, decoder: StreamingDetokenizer(tokenizer)))
+                prompt: tokens, parameters: parameters, options: options,
+                badWords: tokenizer.sequences(spelling: parameters.badWords), decoder: StreamingDetokenizer(tokenizer)))
     }
 
     /// How many requests a caller should have with the engine at once to keep it busy: those that run, and as many that

@@ -1,12 +1,16 @@
 /// A part of an answer. The parts of a stream joined are the answer; the last one has a finish reason.
 public struct RequestOutput: Sendable, Hashable {
     public var id: RequestID
+    /// Which of the request's answers this is a part of, from 0 on.
+    public var index = 0
     /// New text. It may lag behind the tokens: whole characters only, and nothing that may still become a stop string.
     public var text: String
     /// New tokens. The one that ended the answer is among them, though its text is not.
     public var tokenIDs: [Int]
     /// For each of `tokenIDs`, when the parameters ask for it.
     public var logprobs: [TokenLogprobs]?
+    /// The sum of the log-probabilities of the answer's tokens so far, when the parameters ask for them or for `bestOf`.
+    public var cumulativeLogprob: Double?
     /// Not nil in the last part, and only there.
     public var finishReason: FinishReason?
     /// Of the request so far.

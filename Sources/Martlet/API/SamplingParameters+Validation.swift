@@ -1,14 +1,26 @@
 extension SamplingParameters {
+    /// Most answers to one prompt, as in OpenAI's API.
+    public static let maximumChoices = 128
     /// Most alternatives that `logprobs` may ask for, as in OpenAI's API.
     public static let maximumLogprobs = 20
     /// Most stop strings, and their longest size in UTF-8. Every byte of an answer is compared with each of them.
     public static let maximumStopStrings = 64
     public static let maximumStopStringBytes = 4096
+    /// Most bad words, and their longest size in UTF-8. Each is compared with the answer's end before every token.
+    public static let maximumBadWords = 256
+    public static let maximumBadWordBytes = 1024
 
     /// Checks what can be checked without knowing the model.
     ///
     /// - Throws: `invalidParameter`, naming the field.
     public func validate() throws(EngineError) {
+        try Self.check(
+            "n", (1...Self.maximumChoices).contains(n), "must be between 1 and \(Self.maximumChoices), but is \(n)")
+        if let bestOf {
+            try Self.check(
+                "bestOf", (n...Self.maximumChoices).contains(bestOf),
+                "must be between n (\(n)) and \(Self.maximumChoices), but is \(bestOf)")
+        }
         if let maxTokens { try Self.check("maxTokens", maxTokens >= 1, "must be at least 1, not \(maxTokens)") }
         try Self.check("minTokens", minTokens >= 0, "must not be negative, but is \(minTokens)")
         if let maxTokens {
@@ -18,6 +30,9 @@ extension SamplingParameters {
         try Self.check("topK", topK >= -1, "must be positive, or 0 or -1 for all tokens, but is \(topK)")
         try Self.check("topP", topP > 0 && topP <= 1, "must be above 0 and at most 1, but is \(topP)")
         try Self.check("minP", minP, in: 0...1)
+        try Self.check("typicalP", typicalP > 0 && typicalP <= 1, "must be above 0 and at most 1, but is \(typicalP)")
+        try Self.check("xtcProbability", xtcProbability, in: 0...1)
+        try Self.check("xtcThreshold", xtcThreshold, in: 0...1)
         try Self.check(
             "repetitionPenalty", repetitionPenalty > 0 && repetitionPenalty.isFinite,
             "must be a positive number, but is \(repetitionPenalty)")
@@ -26,6 +41,20 @@ extension SamplingParameters {
         for (token, bias) in logitBias {
             try Self.check("logitBias", token >= 0, "has the negative token id \(token)")
             try Self.check("logitBias", bias, in: -100...100)
+        }
+        if let allowedTokenIDs {
+            try Self.check("allowedTokenIDs", !allowedTokenIDs.isEmpty, "must not be empty")
+            for token in allowedTokenIDs {
+                try Self.check("allowedTokenIDs", token >= 0, "has the negative token id \(token)")
+            }
+        }
+        try Self.check(
+            "badWords", badWords.count <= Self.maximumBadWords, "may have \(Self.maximumBadWords) words at most")
+        for word in badWords {
+            try Self.check("badWords", !word.allSatisfy(\.isWhitespace), "must not have an empty word")
+            try Self.check(
+                "badWords", word.utf8.count <= Self.maximumBadWordBytes,
+                "has a word of more than \(Self.maximumBadWordBytes) bytes")
         }
         try Self.check(
             "stop", stop.count <= Self.maximumStopStrings, "may have \(Self.maximumStopStrings) strings at most")
@@ -49,8 +78,10 @@ extension SamplingParameters {
         for token in logitBias.keys {
             try Self.check("logitBias", token < vocabularySize, "has token \(token) of \(vocabularySize)")
         }
-        for token in stopTokenIDs {
-            try Self.check("stopTokenIDs", token < vocabularySize, "has token \(token) of \(vocabularySize)")
+        for (name, tokens) in [("stopTokenIDs", stopTokenIDs), ("allowedTokenIDs", allowedTokenIDs ?? [])] {
+            for token in tokens {
+                try Self.check(name, token < vocabularySize, "has token \(token) of \(vocabularySize)")
+            }
         }
     }
 

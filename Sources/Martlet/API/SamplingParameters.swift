@@ -1,7 +1,15 @@
 /// How the tokens of an answer are chosen, and when it ends. The names and meanings are those of vLLM and OpenAI's API.
 ///
-/// The order in which they act: logit bias, `minTokens` and penalties; temperature; min-p; top-k; top-p; the draw.
+/// The order in which they act: logit bias; `allowedTokenIDs`, `badWords` and `minTokens`; penalties; temperature; min-p;
+/// top-k; top-p; typical-p; XTC; the draw. At temperature 0 what comes after it does nothing.
 public struct SamplingParameters: Sendable, Hashable {
+    /// How many answers to give. Their parts come mixed in one stream, each with the index of its answer; answer i has the
+    /// text that a request of its own with `seed` + i would have.
+    public var n = 1
+    /// Generates this many answers and gives the `n` whose tokens are most likely together, best first; their text comes
+    /// when all are done. Nil stands for `n`.
+    public var bestOf: Int?
+
     /// Tokens to generate at most; nil stands for what the model's context has room for.
     public var maxTokens: Int?
     /// End-of-sequence and stop tokens can't be chosen, and stop strings don't count, before this many tokens.
@@ -15,6 +23,14 @@ public struct SamplingParameters: Sendable, Hashable {
     public var topP: Float = 1
     /// Leaves out tokens that are less likely than this fraction of the most likely one's probability; 0 leaves out none.
     public var minP: Float = 0
+    /// Chooses among the tokens whose surprise is nearest to the expected one and whose probabilities sum up to this much
+    /// (locally typical sampling, Meister et al. 2023); 1 stands for all.
+    public var typicalP: Float = 1
+    /// How often XTC ("exclude top choices") acts: of the tokens that reach `xtcThreshold` it leaves only the least likely
+    /// one; 0 stands for never.
+    public var xtcProbability: Float = 0
+    /// The probability from which on a token is a top choice for XTC.
+    public var xtcThreshold: Float = 0.1
 
     /// Divides positive logits of tokens that the prompt or the answer has, and multiplies negative ones; 1 does nothing.
     public var repetitionPenalty: Float = 1
@@ -24,6 +40,11 @@ public struct SamplingParameters: Sendable, Hashable {
     public var frequencyPenalty: Float = 0
     /// Added to the logits of these tokens, -100 to 100.
     public var logitBias: [Int: Float] = [:]
+    /// The only tokens that may be chosen; nil stands for all.
+    public var allowedTokenIDs: [Int]?
+    /// Words that the answer must not have: the token that would complete one, in its spelling with or without a space
+    /// before it, can't be chosen. The prompt's tokens don't count.
+    public var badWords: [String] = []
 
     /// Makes random choices repeatable: the same prompt, parameters and seed give the same answer, whatever else the
     /// engine does at the time. Nil draws a new seed for each request.
@@ -33,7 +54,7 @@ public struct SamplingParameters: Sendable, Hashable {
     public var stop: [String] = []
     /// The answer ends with the first of these tokens.
     public var stopTokenIDs: [Int] = []
-    /// Leaves the stop string that ended the answer in its text.
+    /// Leaves what ended the answer in its text: the stop string, or what a stop token spells.
     public var includeStopString = false
     /// Goes on after the model's end-of-sequence tokens.
     public var ignoreEOS = false

@@ -3,14 +3,18 @@ package struct EngineRequest: Sendable {
     package var prompt: [Int32]
     package var parameters: SamplingParameters
     package var options: RequestOptions
+    /// The token sequences that spell `parameters.badWords`.
+    package var badWords: [[Int32]]
     package var decoder: any TokenDecoder
 
     package init(
-        prompt: [Int32], parameters: SamplingParameters, options: RequestOptions = .init(), decoder: any TokenDecoder
+        prompt: [Int32], parameters: SamplingParameters, options: RequestOptions = .init(), badWords: [[Int32]] = [],
+        decoder: any TokenDecoder
     ) {
         self.prompt = prompt
         self.parameters = parameters
         self.options = options
+        self.badWords = badWords
         self.decoder = decoder
     }
 }

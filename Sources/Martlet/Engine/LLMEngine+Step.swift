@@ -25,11 +25,25 @@ extension LLMEngine {
     /// Requests that nobody waits for give their rows back before anything else is computed.
     private func endRequests() {
         for ending in endings.removeAll() {
-            guard let request = active.removeValue(forKey: ending.id) else { continue }
-            scheduler.abort(ending.id)
-            request.events.finish()
-            if ending.reason == .stop { counters.finishedRequests += 1 } else { counters.cancelledRequests += 1 }
+            if ending.reason == .stop {
+                if end(ending.id) { counters.finishedRequests += 1 }
+            } else {
+                // All choices; who cancels does not know how many there are.
+                for id in active.keys where id.value == ending.id.value {
+                    end(id)
+                    counters.cancelledRequests += 1
+                }
+            }
         }
+    }
+
+    /// - Returns: whether there was such a request.
+    @discardableResult
+    private func end(_ id: RequestID) -> Bool {
+        guard let request = active.removeValue(forKey: id) else { return false }
+        scheduler.abort(id)
+        request.events.finish()
+        return true
     }
 
     private func expireRequests(at now: ContinuousClock.Instant) {

@@ -79,8 +79,31 @@ public actor LLMEngine {
         guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         try request.validate(vocabularySize: runner.vocabularySize)
 
-        let parameters = request.parameters
-        let id = RequestID(nextID)
+        var choices: [Choice] = []
+        do {
+            for index in 0..<(request.parameters.bestOf ?? request.parameters.n) {
+                choices.append(try add(request, RequestID(nextID, choice: index), arrival: arrival))
+            }
+        } catch {
+            // All or none.
+            for choice in choices {
+                scheduler.abort(choice.id)
+                active[choice.id] = nil
+            }
+            throw error
+        }
+        nextID += 1
+        counters.acceptedRequests += choices.count
+        counters.promptTokens += choices.count * request.prompt.count
+        return outputs(of: choices, best: request.parameters.bestOf == nil ? nil : request.parameters.n)
+    }
+
+    private func add(
+        _ request: EngineRequest, _ id: RequestID, arrival: ContinuousClock.Instant
+    ) throws(EngineError) -> Choice {
+        var parameters = request.parameters
+        // Answers are ranked by these.
+        if parameters.bestOf != nil { parameters.logprobs = parameters.logprobs ?? 0 }
         let stopTokens = parameters.stopTokenIDs.map { Int32($0) } + (parameters.ignoreEOS ? [] : endTokens)
         try scheduler.add(
             RequestState(
@@ -88,59 +111,27 @@ public actor LLMEngine {
                 limits: .init(
                     maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens),
                 terms: RequestTerms(request.options, arrival: arrival)))
-        nextID += 1
-        counters.acceptedRequests += 1
-        counters.promptTokens += request.prompt.count
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
             sampling: SamplingState(
-                parameters, prompt: request.prompt, stopTokens: stopTokens, seed: parameters.seed ?? drawSeed(for: id)),
+                parameters, prompt: request.prompt, stopTokens: stopTokens, badWords: request.badWords,
+                seed: parameters.seed.map { $0 &+ UInt64(id.choice) } ?? drawSeed(for: id)),
             events: continuation)
-        return outputs(of: events, id: id, through: OutputProcessor(id: id, request, arrival: arrival))
+        return Choice(id: id, events: events, processor: OutputProcessor(id: id, request, arrival: arrival))
     }
 
     private func drawSeed(for id: RequestID) -> UInt64 {
         guard let seed else { return .random(in: .min ... .max) }
-        return Philox.bits(seed: seed, position: id.value, purpose: .requestSeed)
+        return Philox.bits(seed: seed, position: id.value, purpose: .requestSeed) &+ UInt64(id.choice)
     }
 
-    /// Makes outputs of a request's tokens, in a task of its own: the engine's thread has better things to do.
-    private nonisolated func outputs(
-        of events: AsyncThrowingStream<TokenEvent, any Error>, id: RequestID, through processor: OutputProcessor
-    ) -> AsyncThrowingStream<RequestOutput, any Error> {
-        let (outputs, continuation) = AsyncThrowingStream<RequestOutput, any Error>.makeStream()
-        // The task keeps the engine: a stream that is being read goes on though nobody else holds the engine.
-        let task = Task.detached {
-            var processor = processor
-            do {
-                for try await event in events {
-                    continuation.yield(processor.process(event))
-                    guard processor.isFinished else { continue }
-                    // A stop string is news to the engine.
-                    if event.finishReason == nil { self.end(id, .stop) }
-                    break
-                }
-                if !processor.isFinished { continuation.yield(processor.cancel()) }
-                continuation.finish()
-            } catch {
-                continuation.finish(throwing: error)
-            }
-        }
-        continuation.onTermination = { [endings, thread] reason in
-            guard case .cancelled = reason else { return }
-            task.cancel()
-            endings.insert(id, .cancelled)
-            thread.wake()
-        }
-        return outputs
-    }
-
-    /// Ends a request before the next step; its last output says so. Nothing happens when it has ended already.
+    /// Ends a request before the next step; the last output of each answer says so. Nothing happens when it has ended
+    /// already.
     public nonisolated func cancel(_ id: RequestID) {
         end(id, .cancelled)
     }
 
-    private nonisolated func end(_ id: RequestID, _ reason: FinishReason) {
+    nonisolated func end(_ id: RequestID, _ reason: FinishReason) {
         endings.insert(id, reason)
         thread.wake()
     }

@@ -2,16 +2,19 @@
 /// thread.
 package struct OutputProcessor: Sendable {
     private let id: RequestID
+    private let choice: Int
     private let parameters: SamplingParameters
     private let arrival: ContinuousClock.Instant
     private var decoder: any TokenDecoder
     private var stopStrings: StopStringMatcher
     private var usage: Usage
     private var timings = RequestTimings()
+    private var cumulativeLogprob: Double?
     package private(set) var isFinished = false
 
     package init(id: RequestID, _ request: EngineRequest, arrival: ContinuousClock.Instant) {
-        self.id = id
+        self.id = RequestID(id.value)
+        choice = id.choice
         self.arrival = arrival
         parameters = request.parameters
         decoder = request.decoder
@@ -29,10 +32,14 @@ package struct OutputProcessor: Sendable {
             timings.firstToken = event.drawn - arrival
         }
         timings.lastToken = event.drawn - arrival
+        if let logprobs = event.sample.logprobs {
+            cumulativeLogprob = (cumulativeLogprob ?? 0) + Double(logprobs.chosen)
+        }
 
         var reason = event.finishReason
-        // A token that ends the answer is no text.
-        var text = reason == .stop ? "" : matchStopStrings(decoder.append(event.sample.token))
+        // A token that ends the answer is no text unless it is asked for.
+        let isText = reason != .stop || parameters.includeStopString
+        var text = isText ? matchStopStrings(decoder.append(event.sample.token)) : ""
         if reason != nil { text += matchStopStrings(decoder.finish()) }
         if stopStrings.isFinished {
             reason = .stop
@@ -51,14 +58,14 @@ package struct OutputProcessor: Sendable {
     }
 
     private mutating func matchStopStrings(_ text: String) -> String {
-        usage.generatedTokens > parameters.minTokens ? stopStrings.append(text) : text
+        stopStrings.append(text, counts: usage.generatedTokens > parameters.minTokens)
     }
 
     private func output(_ text: String, _ sample: SampledToken?, _ reason: FinishReason?) -> RequestOutput {
         RequestOutput(
-            id: id, text: text, tokenIDs: sample.map { [Int($0.token)] } ?? [],
+            id: id, index: choice, text: text, tokenIDs: sample.map { [Int($0.token)] } ?? [],
             logprobs: parameters.logprobs == nil ? nil : sample.flatMap(TokenLogprobs.init).map { [$0] } ?? [],
-            finishReason: reason, usage: usage, timings: timings)
+            cumulativeLogprob: cumulativeLogprob, finishReason: reason, usage: usage, timings: timings)
     }
 }
 

@@ -23,8 +23,12 @@ package struct StopStringMatcher: Sendable {
             self.fallbacks = fallbacks
         }
 
+        /// How many bytes at the text's end may still become a match. A complete one that did not count won't.
+        var undecided: Int { matched == bytes.count ? fallbacks[matched] : matched }
+
         /// Whether the text ends with the pattern now.
         mutating func advance(_ byte: UInt8) -> Bool {
+            if matched == bytes.count { matched = fallbacks[matched] }
             while matched > 0, bytes[matched] != byte { matched = fallbacks[matched] }
             if bytes[matched] == byte { matched += 1 }
             return matched == bytes.count
@@ -47,8 +51,9 @@ package struct StopStringMatcher: Sendable {
 
     /// Takes more text. Nothing comes after a stop string.
     ///
+    /// - Parameter counts: whether a stop string that is complete within this text ends it.
     /// - Returns: the text that is certain not to belong to a stop string.
-    package mutating func append(_ text: String) -> String {
+    package mutating func append(_ text: String, counts: Bool = true) -> String {
         guard !isFinished else { return "" }
         guard !patterns.isEmpty else { return text }
         for byte in text.utf8 {
@@ -57,14 +62,14 @@ package struct StopStringMatcher: Sendable {
             for index in patterns.indices where patterns[index].advance(byte) {
                 match = max(match, patterns[index].bytes.count)
             }
-            if match > 0 {
+            if match > 0 && counts {
                 isFinished = true
                 if !keepsMatch { held.removeLast(match) }
                 return flush()
             }
         }
         // Both ends of what is certain are borders of characters: the text's, and the first byte of a stop string's.
-        let certain = held.count - (patterns.lazy.map(\.matched).max() ?? 0)
+        let certain = held.count - (patterns.lazy.map(\.undecided).max() ?? 0)
         defer { held.removeFirst(certain) }
         return String(decoding: held[..<certain], as: UTF8.self)
     }

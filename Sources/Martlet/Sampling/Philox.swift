@@ -25,6 +25,7 @@ package enum Philox {
     package enum Purpose: UInt32 {
         case token = 0
         case requestSeed = 1
+        case xtc = 2
     }
 
     /// 64 random bits.

@@ -1,7 +1,7 @@
 import Foundation
 
 extension Sampler {
-    /// Temperature, min-p, top-k, top-p, and the draw.
+    /// Temperature, min-p, top-k, top-p, typical-p, XTC, and the draw.
     ///
     /// The uniform number is turned into a token by walking through the remaining tokens in the order of their ids.
     func draw(
@@ -10,7 +10,11 @@ extension Sampler {
         let uniform = Philox.uniform(seed: state.seed, position: UInt64(position))
         let topK = state.topK > 0 && state.topK < vocabularySize ? state.topK : nil
         let scale = 1 / state.temperature
-        guard topK != nil || state.topP < 1 || state.minP > 0 else {
+        let excludesTopChoices =
+            state.xtcProbability > 0
+            && Philox.uniform(seed: state.seed, position: UInt64(position), purpose: .xtc)
+                < Double(state.xtcProbability)
+        guard topK != nil || state.topP < 1 || state.minP > 0 || state.typicalP < 1 || excludesTopChoices else {
             return pick(uniform * weigh(logits, peak: peak, scale: scale))
         }
 
@@ -18,7 +22,7 @@ extension Sampler {
         var floor = -Float.infinity
         if let topK { floor = blockMaximum(rank: topK) }
         if state.minP > 0 { floor = max(floor, logit(ofWeight: Double(state.minP), peak: peak, state)) }
-        if topK == nil && state.minP == 0 {
+        if topK == nil && state.minP == 0 && state.topP < 1 {
             // Tokens of this weight or less sum up to what top-p leaves out, even if they were all there is.
             let total = weigh(logits, peak: peak, scale: scale)
             let weight = (1 - Double(state.topP)) * total / Double(vocabularySize)
@@ -41,6 +45,8 @@ extension Sampler {
             let least = leastKey(count, reaching: Double(state.topP) * total) { Double($0.weight) }
             count = keep(count) { $0.key >= least }
         }
+        if state.typicalP < 1 { count = keepTypical(count, mass: Double(state.typicalP)) }
+        if excludesTopChoices { count = dropTopChoices(count, threshold: Double(state.xtcThreshold)) }
         return pick(uniform * sum(count), among: count)
     }
 
@@ -164,7 +170,7 @@ extension Sampler {
         return kept
     }
 
-    private func sum(_ count: Int) -> Double {
+    func sum(_ count: Int) -> Double {
         var total = 0.0
         for index in 0..<count { total += Double(candidates[index].weight) }
         return total

@@ -7,10 +7,15 @@ package struct SamplingState: Sendable {
     package let topK: Int
     package let topP: Float
     package let minP: Float
+    package let typicalP: Float
+    package let xtcProbability: Float
+    package let xtcThreshold: Float
     package let repetitionPenalty: Float
     package let presencePenalty: Float
     package let frequencyPenalty: Float
     package let logitBias: [(token: Int32, bias: Float)]
+    /// The only tokens that may be chosen, or nil for all.
+    package let allowedTokens: [Int32]?
     /// Tokens that end the answer, which can't be chosen before `minTokens` were generated.
     package let stopTokens: [Int32]
     package let minTokens: Int
@@ -21,20 +26,30 @@ package struct SamplingState: Sendable {
     package private(set) var generatedCount = 0
     /// Nil when no penalty needs it.
     package private(set) var counts: TokenCounts?
+    /// Nil when there are no bad words.
+    private var bannedSequences: BannedSequences?
 
     /// - Parameters:
     ///   - parameters: validated for the model's vocabulary.
     ///   - stopTokens: the tokens that end this request, end-of-sequence tokens included unless they are ignored.
+    ///   - badWords: the sequences that spell `parameters.badWords`, none of them empty.
     ///   - seed: of the request: `parameters.seed`, or one drawn for it.
-    package init(_ parameters: SamplingParameters, prompt: [Int32], stopTokens: [Int32], seed: UInt64) {
+    package init(
+        _ parameters: SamplingParameters, prompt: [Int32], stopTokens: [Int32], badWords: [[Int32]] = [], seed: UInt64
+    ) {
         temperature = parameters.temperature
         topK = max(0, parameters.topK)
         topP = parameters.topP
         minP = parameters.minP
+        typicalP = parameters.typicalP
+        xtcProbability = parameters.xtcProbability
+        xtcThreshold = parameters.xtcThreshold
         repetitionPenalty = parameters.repetitionPenalty
         presencePenalty = parameters.presencePenalty
         frequencyPenalty = parameters.frequencyPenalty
         logitBias = parameters.logitBias.map { (Int32($0.key), $0.value) }
+        allowedTokens = parameters.allowedTokenIDs.map { $0.map { Int32($0) } }
+        bannedSequences = badWords.isEmpty ? nil : BannedSequences(badWords)
         self.stopTokens = stopTokens
         minTokens = parameters.minTokens
         self.seed = seed
@@ -48,18 +63,28 @@ package struct SamplingState: Sendable {
     var masksStopTokens: Bool { generatedCount < minTokens && !stopTokens.isEmpty }
 
     /// Whether the logits change before the temperature is applied.
-    var adjustsLogits: Bool { counts != nil || !logitBias.isEmpty || masksStopTokens }
+    var adjustsLogits: Bool {
+        counts != nil || !logitBias.isEmpty || allowedTokens != nil || bannedSequences != nil || masksStopTokens
+    }
 
     /// Takes note of a generated token.
     package mutating func record(_ token: Int32) {
         generatedCount += 1
         counts?.record(token)
+        bannedSequences?.record(token)
     }
 
-    /// Bias, mask and penalties, in place. Each token's logit is changed by its own entries only, so their order in the
-    /// lists doesn't matter.
-    func adjust(_ logits: UnsafeMutablePointer<Float>) {
+    /// Copies a row of logits with bias, masks and penalties. Each token's logit is changed by its own entries only, so
+    /// their order in the lists doesn't matter.
+    func adjust(_ row: UnsafePointer<Float>, into logits: UnsafeMutablePointer<Float>, count: Int) {
+        if let allowedTokens {
+            logits.update(repeating: -.infinity, count: count)
+            for token in allowedTokens { logits[Int(token)] = row[Int(token)] }
+        } else {
+            logits.update(from: row, count: count)
+        }
         for (token, bias) in logitBias { logits[Int(token)] += bias }
+        bannedSequences?.forEachBanned { logits[Int($0)] = -.infinity }
         if masksStopTokens {
             for token in stopTokens { logits[Int(token)] = -.infinity }
         }
