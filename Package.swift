@@ -25,18 +25,19 @@ let package = Package(
         // Level 0
         .target(name: "CKernels"),
         .target(name: "MartletGraph", swiftSettings: settings),
-        .target(name: "MartletCheckpoints", swiftSettings: settings),
+        .target(name: "MartletJSON", swiftSettings: settings),
         .target(name: "MartletJinja", swiftSettings: settings),
         // Level 1
+        .target(name: "MartletCheckpoints", dependencies: ["MartletJSON"], swiftSettings: settings),
         .target(name: "MartletCPU", dependencies: ["MartletGraph", "CKernels"], swiftSettings: settings),
-        .target(name: "MartletTokenizers", dependencies: ["MartletJinja"], swiftSettings: settings),
+        .target(name: "MartletTokenizers", dependencies: ["MartletJinja", "MartletJSON"], swiftSettings: settings),
         // Level 2
         .target(name: "MartletModels", dependencies: ["MartletGraph", "MartletCheckpoints"], swiftSettings: settings),
         // Level 3
         .target(
             name: "Martlet",
             dependencies: [
-                "MartletGraph", "MartletCheckpoints", "MartletJinja", "MartletCPU", "MartletTokenizers",
+                "MartletGraph", "MartletCheckpoints", "MartletJSON", "MartletJinja", "MartletCPU", "MartletTokenizers",
                 "MartletModels", log,
             ],
             swiftSettings: settings),
@@ -51,7 +52,9 @@ let package = Package(
             ],
             swiftSettings: settings),
         // Tests
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["MartletCheckpoints"], path: "Tests/TestSupport",
+            swiftSettings: settings),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "MartletGraphTests", dependencies: ["MartletGraph"], swiftSettings: settings),
@@ -62,7 +65,8 @@ let package = Package(
             name: "MartletJinjaTests", dependencies: ["MartletJinja", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
-            name: "MartletTokenizersTests", dependencies: ["MartletTokenizers", "MartletCheckpoints", "TestSupport"],
+            name: "MartletTokenizersTests",
+            dependencies: ["MartletTokenizers", "MartletCheckpoints", "MartletJSON", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
             name: "MartletCPUTests", dependencies: ["MartletCPU", "MartletGraph", "CKernels", "TestSupport"],
@@ -72,7 +76,8 @@ let package = Package(
             dependencies: ["MartletModels", "MartletCheckpoints", "MartletGraph", "MartletCPU", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "MartletTests", dependencies: ["Martlet", "MartletGraph", "TestSupport", "AllocationCounter"],
+            name: "MartletTests",
+            dependencies: ["Martlet", "MartletGraph", "MartletCheckpoints", "TestSupport", "AllocationCounter"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
             name: "MartletServerTests", dependencies: ["MartletServer", "Martlet", "MartletJinja", "TestSupport"],

@@ -39,6 +39,7 @@ package struct CPUBackend: Backend {
             throw CPUBackendError.unknownInstructionSet(instructionSet)
         }
         let plans = variants.map { Plan(graph, options: $0, activationFormat: activationFormat) }
+        for case .experts(let experts) in graph.nodes.map(\.op) { try policy.check(experts) }
         let pool = WorkerPool(count: threads, isPinned: pinsThreads)
         let weights = try PackedWeights(
             plans.flatMap(\.linearWeights), policy: policy, pool: pool, progress: progress)
@@ -114,9 +115,5 @@ final class PackedWeights {
 
 extension Plan {
     /// The weight matrices that the plan's calls read, in order.
-    var linearWeights: [LinearWeight] {
-        calls.compactMap { call in
-            if case .embed(let table) = call.op { table } else { call.op.linearWeight }
-        }
-    }
+    var linearWeights: [LinearWeight] { calls.flatMap(\.op.weights) }
 }

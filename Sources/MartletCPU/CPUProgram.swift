@@ -118,17 +118,12 @@ final class CPUProgram: CompiledModel {
     }
 }
 
-/// Small float parameters (norm weights, frequencies, rotary tables) at fixed addresses.
+/// Small parameters (norm weights, frequencies, rotary tables, lists of matrices) at fixed addresses.
 final class ParameterMemory {
-    private var blocks: [UnsafeMutablePointer<Float>] = []
+    private var blocks: [UnsafeMutableRawPointer] = []
 
-    func allocate(_ count: Int) -> UnsafeMutablePointer<Float> {
-        let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
-        let block = raw.bindMemory(to: Float.self, capacity: max(count, 1))
-        block.initialize(repeating: 0, count: max(count, 1))
-        blocks.append(block)
-        return block
-    }
+    /// Zeros.
+    func allocate(_ count: Int) -> UnsafeMutablePointer<Float> { allocate(count, of: 0) }
 
     func store(_ values: [Float]) -> UnsafeMutablePointer<Float> {
         let block = allocate(values.count)
@@ -136,7 +131,17 @@ final class ParameterMemory {
         return block
     }
 
+    /// Room for `count` values, at least one, that all are `value` at first. They must be plain numbers and addresses.
+    func allocate<Value>(_ count: Int, of value: Value) -> UnsafeMutablePointer<Value> {
+        let count = max(count, 1)
+        let raw = UnsafeMutableRawPointer.allocate(byteCount: count * MemoryLayout<Value>.stride, alignment: 64)
+        blocks.append(raw)
+        let block = raw.bindMemory(to: Value.self, capacity: count)
+        block.initialize(repeating: value, count: count)
+        return block
+    }
+
     deinit {
-        for block in blocks { UnsafeMutableRawPointer(block).deallocate() }
+        for block in blocks { block.deallocate() }
     }
 }

@@ -45,6 +45,7 @@ enum Instruction {
     case attention(AttentionCall)
     case storeRows(KVRowCache.Layer, k: Rows, v: Rows)
     case rowAttention(RowAttentionCall)
+    case experts(ExpertsCall)
     case rows(x: Rows, out: Rows)
     case convert(x: Rows, out: Rows)
 }

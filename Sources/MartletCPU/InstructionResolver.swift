@@ -92,6 +92,8 @@ struct InstructionResolver {
                     AttentionCall(
                         layer: layer(attention.kv), heads: attention.heads, group: attention.group,
                         scale: attention.scale, window: attention.window, query: inputs[0], out: outputs[0]))
+            case .experts(let experts):
+                return .experts(expertsCall(experts, inputs: inputs, outputs: outputs))
             case .rows: return .rows(x: inputs[0], out: outputs[0])
             case .convert: return .convert(x: inputs[0], out: outputs[0])
             case .slice: preconditionFailure("a slice is no call")
@@ -122,6 +124,27 @@ struct InstructionResolver {
             return [attention.attention(parameters, query: inputs[0], out: rows(call.outputs[0]))]
         default: return nil
         }
+    }
+
+    private func expertsCall(_ experts: Experts, inputs: [Rows], outputs: [Rows]) -> ExpertsCall {
+        func views(_ weights: [LinearWeight]) -> UnsafeMutablePointer<MatrixView> {
+            let views = weights.map(view)
+            let block = parameters.allocate(views.count, of: views[0])
+            block.update(from: views, count: views.count)
+            return block
+        }
+        func workspace(_ part: ExpertsWorkspace) -> Rows { outputs[part.rawValue] }
+        let rows = outputs[0].isSampled ? plan.limits.sampled : plan.limits.tokens
+        let pairs = rows * experts.perToken
+        return ExpertsCall(
+            gate: views(experts.gate), up: views(experts.up), down: views(experts.down), count: experts.count,
+            perToken: experts.perToken, normalizesWeights: experts.normalizesWeights, width: experts.width,
+            inner: experts.inner, x: inputs[0], logits: inputs[1], out: outputs[0], gathered: workspace(.gathered),
+            activated: workspace(.activated), products: workspace(.products).floats,
+            chosen: parameters.allocate(pairs, of: 0), weights: parameters.allocate(pairs),
+            pairs: parameters.allocate(pairs, of: 0), places: parameters.allocate(pairs, of: 0),
+            starts: parameters.allocate(experts.count + 1, of: 0), active: parameters.allocate(experts.count, of: 0),
+            activeCount: parameters.allocate(1, of: 0))
     }
 
     private func view(_ weight: LinearWeight) -> MatrixView {

@@ -135,6 +135,21 @@ package struct LayoutPolicy: Sendable {
         return format
     }
 
+    /// What an expert multiplies with gate and up is gathered once, and all experts' in one place.
+    ///
+    /// - Throws: `CPUBackendError` if that takes more than one format.
+    func check(_ experts: Experts) throws(CPUBackendError) {
+        for weights in [experts.gate + experts.up, experts.down] {
+            let format = try activationFormat(weights[0])
+            for weight in weights {
+                guard try activationFormat(weight) == format else {
+                    throw .unsupportedWeight(
+                        name: weight.name, reason: "needs another activation format than \(weights[0].name)")
+                }
+            }
+        }
+    }
+
     func byteCount(_ weight: LinearWeight) throws(CPUBackendError) -> Int {
         let panel = CK_PANEL
         var bytes = 0

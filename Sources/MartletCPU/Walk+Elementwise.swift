@@ -26,9 +26,14 @@ extension Walk {
 
     /// Writes some columns of a converted row: they start at a group's first column, and end at one or at the row's end.
     func store(_ values: UnsafePointer<Float>, columns: Range<Int>, row: Int, of out: Rows) {
+        store(values, columns: columns, row: row, of: count(out), out)
+    }
+
+    /// The same in an operand that has `rows` rows.
+    func store(_ values: UnsafePointer<Float>, columns: Range<Int>, row: Int, of rows: Int, _ out: Rows) {
         let tileTokens = CK_TILE
         let first = row / tileTokens &* tileTokens
-        let inTile = min(tileTokens, count(out) &- first)
+        let inTile = min(tileTokens, rows &- first)
         let padded = out.format.paddedColumns(out.width)
         let end = columns.upperBound == out.width ? padded : columns.upperBound
         let tile = out.base + first &* out.format.rowBytes(out.width)

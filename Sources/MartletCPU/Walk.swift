@@ -85,6 +85,7 @@ struct Walk {
         case .attention(let call): attention(call, worker)
         case .storeRows(let layer, let k, let v): storeRows(layer, k, v)
         case .rowAttention(let call): rowAttention(call, worker)
+        case .experts(let call): experts(call, worker)
         case .rows(let x, let out):
             forEachRow(out) { row in
                 memcpy(out.row(row), x.row(Int(sampled[row])), out.width &* MemoryLayout<Float>.size)

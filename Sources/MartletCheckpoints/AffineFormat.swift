@@ -52,7 +52,7 @@ extension TensorType {
     /// Nil for plain numbers.
     package var affine: AffineFormat? {
         switch self {
-        case .f32, .f16, .bf16: nil
+        case .f32, .f16, .bf16, .f64, .f8_e4m3, .i8, .u8, .i16, .i32, .i64, .bool: nil
         case .q4_0: Q4_0.affine
         case .q4_1: Q4_1.affine
         case .q5_0: Q5_0.affine
@@ -73,7 +73,8 @@ package func affineRow(
     _ type: TensorType, _ source: UnsafeRawPointer, columns: Int, into row: AffineRowBuffers
 ) {
     switch type {
-    case .f32, .f16, .bf16: preconditionFailure("\(type.name) has no affine view")
+    case .f32, .f16, .bf16, .f64, .f8_e4m3, .i8, .u8, .i16, .i32, .i64, .bool:
+        preconditionFailure("\(type.name) has no affine view")
     case .q4_0: decodeRow(Q4_0.self, source, columns, row)
     case .q4_1: decodeRow(Q4_1.self, source, columns, row)
     case .q5_0: decodeRow(Q5_0.self, source, columns, row)

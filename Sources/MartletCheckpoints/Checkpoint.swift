@@ -10,11 +10,37 @@ package struct Checkpoint: Sendable {
 
     package enum Source: Sendable {
         case gguf(GGUF)
+        case folder(ModelFolder)
     }
 
-    /// Opens a `.gguf` file.
+    /// Opens a `.gguf` file, or a folder as Hugging Face lays it out.
     package init(path: String) throws(CheckpointError) {
-        try self.init(gguf: GGUF(path: path))
+        if ModelFolder.isFolder(path) {
+            try self.init(folder: ModelFolder(path: path))
+        } else if path.hasSuffix(".safetensors") {
+            throw CheckpointError(file: path, reason: "has weights alone: name the folder, which says what they are")
+        } else {
+            try self.init(gguf: GGUF(path: path))
+        }
+    }
+
+    package init(folder: ModelFolder) throws(CheckpointError) {
+        configuration = try ModelConfiguration(folder: folder)
+        var names: [String] = []
+        var tensors: [String: StoredTensor] = [:]
+        names.reserveCapacity(folder.tensors.count)
+        tensors.reserveCapacity(folder.tensors.count)
+        for (descriptor, file) in folder.tensors {
+            let name = SafetensorsNames.canonical(descriptor.name)
+            let tensor = try StoredTensor(name: name, descriptor: descriptor, file: file, rowOrder: .identity)
+            guard tensors.updateValue(tensor, forKey: name) == nil else {
+                throw CheckpointError(file: file.path, tensor: descriptor.name, reason: "is there twice, as '\(name)'")
+            }
+            names.append(name)
+        }
+        source = .folder(folder)
+        tensorNames = names
+        self.tensors = tensors
     }
 
     package init(gguf: GGUF) throws(CheckpointError) {
@@ -55,6 +81,7 @@ package struct Checkpoint: Sendable {
     package var path: String {
         switch source {
         case .gguf(let gguf): gguf.file.path
+        case .folder(let folder): folder.weightsPath
         }
     }
 }

@@ -13,6 +13,20 @@ package func dequantize(
             let bits = UInt16(littleEndian: source.loadUnaligned(fromByteOffset: 2 * column, as: UInt16.self))
             output[column] = Float(bitPattern: UInt32(bits) << 16)
         }
+    case .f64:
+        for column in 0..<columns {
+            let bits = UInt64(littleEndian: source.loadUnaligned(fromByteOffset: 8 * column, as: UInt64.self))
+            output[column] = Float(Double(bitPattern: bits))
+        }
+    case .f8_e4m3:
+        for column in 0..<columns {
+            output[column] = float8(source.loadUnaligned(fromByteOffset: column, as: UInt8.self))
+        }
+    case .i8: convertRow(Int8.self, source, columns, output)
+    case .u8, .bool: convertRow(UInt8.self, source, columns, output)
+    case .i16: convertRow(Int16.self, source, columns, output)
+    case .i32: convertRow(Int32.self, source, columns, output)
+    case .i64: convertRow(Int64.self, source, columns, output)
     case .q4_0: dequantizeRow(Q4_0.self, source, columns, output)
     case .q4_1: dequantizeRow(Q4_1.self, source, columns, output)
     case .q5_0: dequantizeRow(Q5_0.self, source, columns, output)
@@ -22,6 +36,27 @@ package func dequantize(
     case .q5_K: dequantizeRow(Q5_K.self, source, columns, output)
     case .q6_K: dequantizeRow(Q6_K.self, source, columns, output)
     }
+}
+
+@inline(__always)
+private func convertRow<Value: FixedWidthInteger & BitwiseCopyable>(
+    _: Value.Type, _ source: UnsafeRawPointer, _ columns: Int, _ output: UnsafeMutablePointer<Float>
+) {
+    for column in 0..<columns {
+        let offset = column * MemoryLayout<Value>.size
+        output[column] = Float(Value(littleEndian: source.loadUnaligned(fromByteOffset: offset, as: Value.self)))
+    }
+}
+
+/// The value of an E4M3 code: bias 7, no infinities, and NaN where all bits but the sign are ones.
+private func float8(_ code: UInt8) -> Float {
+    let magnitude = code & 0x7F
+    if magnitude == 0x7F { return .nan }
+    let (exponent, fraction) = (Int32(magnitude >> 3), Float(magnitude & 7))
+    let value =
+        exponent == 0
+        ? fraction * 0x1p-9 : (8 + fraction) * Float(bitPattern: UInt32(exponent - 10 + 127) << 23)
+    return code & 0x80 == 0 ? value : -value
 }
 
 /// Each block is decoded to its affine view on the stack, then evaluated: a format's bit layout is written once.

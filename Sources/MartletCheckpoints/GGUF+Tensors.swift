@@ -66,7 +66,7 @@ extension GGUF {
     private static func readType(_ cursor: inout ByteCursor) throws(CheckpointError) -> TensorType {
         let raw = try cursor.integer(UInt32.self, "a tensor's type")
         guard let type = TensorType(ggmlType: raw) else {
-            let supported = TensorType.allCases.map(\.name).joined(separator: ", ")
+            let supported = TensorType.ggmlTypes.map(\.name).joined(separator: ", ")
             let name = TensorType.unsupportedName(ggmlType: raw).map { "type \($0)" } ?? "unknown type \(raw)"
             throw cursor.failure("has \(name), which is not supported as a weight (supported: \(supported))")
         }

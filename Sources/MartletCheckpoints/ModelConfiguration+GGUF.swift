@@ -34,6 +34,7 @@ extension ModelConfiguration {
         tieWordEmbeddings = !tensors.has("output.weight")
         attentionInputBias = tensors.has("blk.0.attn_q.bias")
         attentionOutputBias = tensors.has("blk.0.attn_output.bias")
+        feedForwardBias = tensors.has("blk.0.ffn_up.bias")
         queryKeyNorm = tensors.has("blk.0.attn_q_norm.weight")
 
         bosTokenID = try Self.tokenID("bos", gguf.metadata, vocabularySize: vocabularySize)
@@ -60,6 +61,8 @@ extension ModelConfiguration {
         /// Some models claim ten million tokens.
         static let contextLength = 1 << 30
         static let experts = 4096
+        /// The largest vocabularies have some 300,000 tokens.
+        static let vocabulary = 1 << 24
     }
 
     private static func headDim(

@@ -25,14 +25,20 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var tieWordEmbeddings: Bool
     /// Tokens that a token may attend to, itself included; nil for all.
     public var slidingWindow: Int?
+    /// Layers that attend to all tokens in spite of `slidingWindow`.
+    public var fullAttentionLayers: Set<Int> = []
     /// The q, k and v projections have biases.
     public var attentionInputBias: Bool
     /// The attention's output projection has a bias.
     public var attentionOutputBias: Bool
+    /// The feed-forward layers' projections have biases.
+    public var feedForwardBias = false
     /// The queries and keys of each head are normalized before rope.
     public var queryKeyNorm: Bool
     /// Set for a mixture of experts.
     public var experts: ExpertConfiguration?
+    /// How the weights are quantized, by Hugging Face's `quant_method`; nil for plain numbers and for GGUF files.
+    public var quantizationMethod: String?
 
     /// Tokens that end a generation.
     public var eosTokenIDs: [Int]
@@ -54,6 +60,8 @@ public struct ModelConfiguration: Sendable, Equatable {
         public var normalizesWeights: Bool
         /// Width of the expert that every token goes through, where there is one.
         public var sharedIntermediateSize: Int?
+        /// Layers that have a dense feed-forward network instead.
+        public var denseLayers: Set<Int> = []
     }
 
     /// Sampling parameters that the model's makers recommend; nil where they say nothing.
@@ -78,6 +86,11 @@ public struct ModelConfiguration: Sendable, Equatable {
 }
 
 extension ModelConfiguration {
+    /// Tokens that a token of this layer may attend to, itself included; nil for all.
+    package func slidingWindow(ofLayer layer: Int) -> Int? {
+        fullAttentionLayers.contains(layer) ? nil : slidingWindow
+    }
+
     /// A dense model from its sizes alone: for other formats' readers and for tests. Nothing is checked.
     package init(
         architecture: String, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int, kvHeadCount: Int,

@@ -39,6 +39,8 @@ public struct RopeConfiguration: Sendable, Equatable {
         public var betaFast: Double
         /// Rotations over the original context below which a frequency is divided by `factor`.
         public var betaSlow: Double
+        /// The ramp between the two begins and ends at whole dimensions.
+        public var truncates = true
 
         package init(
             factor: Double, originalContextLength: Int, attentionFactor: Double? = nil, betaFast: Double = 32,

@@ -1,6 +1,10 @@
-/// How a tensor's elements are stored. Block formats: ggml's `ggml-common.h`.
+/// How a tensor's elements are stored. Block formats: ggml's `ggml-common.h`; the others are safetensors' too.
 package enum TensorType: Sendable, Hashable, CaseIterable {
     case f32, f16, bf16
+    case f64
+    /// 4 bits of exponent, 3 of fraction, no infinity (arXiv:2209.05433): codes that mean little without a scale.
+    case f8_e4m3
+    case i8, u8, i16, i32, i64, bool
     case q4_0, q4_1, q5_0, q5_1, q8_0
     case q4_K, q5_K, q6_K
 
@@ -10,6 +14,14 @@ package enum TensorType: Sendable, Hashable, CaseIterable {
         case .f32: "F32"
         case .f16: "F16"
         case .bf16: "BF16"
+        case .f64: "F64"
+        case .f8_e4m3: "F8_E4M3"
+        case .i8: "I8"
+        case .u8: "U8"
+        case .i16: "I16"
+        case .i32: "I32"
+        case .i64: "I64"
+        case .bool: "BOOL"
         case .q4_0: "Q4_0"
         case .q4_1: "Q4_1"
         case .q5_0: "Q5_0"
@@ -24,7 +36,7 @@ package enum TensorType: Sendable, Hashable, CaseIterable {
     /// Elements of one row that are stored together; 1 for plain numbers.
     package var blockSize: Int {
         switch self {
-        case .f32, .f16, .bf16: 1
+        case .f32, .f16, .bf16, .f64, .f8_e4m3, .i8, .u8, .i16, .i32, .i64, .bool: 1
         case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
         case .q4_K, .q5_K, .q6_K: 256
         }
@@ -32,8 +44,10 @@ package enum TensorType: Sendable, Hashable, CaseIterable {
 
     package var bytesPerBlock: Int {
         switch self {
-        case .f32: 4
-        case .f16, .bf16: 2
+        case .f64, .i64: 8
+        case .f32, .i32: 4
+        case .f16, .bf16, .i16: 2
+        case .f8_e4m3, .i8, .u8, .bool: 1
         case .q4_0: 2 + 16  // scale, 4-bit codes
         case .q4_1: 2 + 2 + 16  // scale, minimum, 4-bit codes
         case .q5_0: 2 + 4 + 16  // scale, fifth bits, 4-bit codes
@@ -46,6 +60,14 @@ package enum TensorType: Sendable, Hashable, CaseIterable {
     }
 
     package var isQuantized: Bool { blockSize > 1 }
+
+    /// Whether an element is a number of its own, and means what it says.
+    package var isFloatingPoint: Bool {
+        switch self {
+        case .f32, .f16, .bf16, .f64: true
+        default: false
+        }
+    }
 
     /// Bytes of a row of `columns` elements, a multiple of the block size.
     package func rowBytes(columns: Int) -> Int { columns / blockSize * bytesPerBlock }
@@ -70,6 +92,9 @@ extension TensorType {
         }
     }
 
+    /// The types that GGUF files hold.
+    package static let ggmlTypes = (0..<64).compactMap(TensorType.init(ggmlType:))
+
     /// Names of ggml's other types, so that an error can say what a file holds.
     static func unsupportedName(ggmlType: UInt32) -> String? {
         let names: [UInt32: String] = [
@@ -78,5 +103,14 @@ extension TensorType {
             29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0",
         ]
         return names[ggmlType]
+    }
+}
+
+extension TensorType {
+    /// The type with that name in a safetensors file, or nil where we cannot read its elements.
+    package init?(safetensors name: String) {
+        let types: [TensorType] = [.f64, .f32, .f16, .bf16, .f8_e4m3, .i64, .i32, .i16, .i8, .u8, .bool]
+        guard let type = types.first(where: { $0.name == name }) else { return nil }
+        self = type
     }
 }

@@ -215,7 +215,7 @@ extension Op {
     /// Whether a row of the result depends on the same row of each input only.
     fileprivate var isRowwise: Bool {
         switch self {
-        case .rmsNorm, .linear, .addBias, .add, .multiply, .silu, .slice: true
+        case .rmsNorm, .linear, .addBias, .add, .multiply, .silu, .slice, .experts: true
         default: false
         }
     }

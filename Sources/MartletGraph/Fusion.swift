@@ -35,7 +35,7 @@ extension Graph {
     }
 
     /// Legalization: a linear layer whose kernel reads q8 or bf16 gets a conversion before it; readers of the same value
-    /// share it.
+    /// share it. Experts convert what they gather, and get their workspace.
     private mutating func insertConversions(_ activationFormat: (LinearWeight) -> ActivationFormat) {
         struct Key: Hashable {
             let value: ValueID
@@ -44,6 +44,13 @@ extension Graph {
         var converted: [Key: ValueID] = [:]
         var result: [Node] = []
         for var node in nodes {
+            if case .experts(let experts) = node.op {
+                let rows = self[node.outputs[0]].shape.rows
+                for part in ExpertsWorkspace.allCases where part != .result {
+                    let value = part.value(of: experts, rows: rows, activationFormat)
+                    node.outputs.append(makeValue(value.shape, format: value.format))
+                }
+            }
             if let weight = node.op.linearWeight {
                 let key = Key(value: node.inputs[0], format: activationFormat(weight))
                 if key.format != .f32 {

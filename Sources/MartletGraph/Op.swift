@@ -26,6 +26,9 @@ package enum Op: Sendable {
     case storeKV(KVLayer)
     /// q, written → softmax(q Kᵀ · scale) V over each token's context.
     case attention(AttentionParameters)
+    /// x, the router's logits → the weighted sum of what each token's experts make of it. Legalization adds the outputs of
+    /// `ExpertsWorkspace`.
+    case experts(Experts)
     /// tokens → the sampled ones.
     case rows
 
@@ -103,6 +106,7 @@ extension Op {
         case .rope: "rope"
         case .storeKV: "storeKV"
         case .attention: "attention"
+        case .experts: "experts"
         case .rows: "rows"
         case .convert(let format): "convert(\(format.rawValue))"
         case .swiGLU: "swiGLU"
@@ -118,6 +122,15 @@ extension Op {
         switch self {
         case .linear(let weight), .linearAdd(let weight), .linearSwiGLU(let weight): weight
         default: nil
+        }
+    }
+
+    /// All weight matrices that the op reads, an embedding's table included.
+    package var weights: [LinearWeight] {
+        switch self {
+        case .embed(let table): [table]
+        case .experts(let experts): experts.weights
+        default: linearWeight.map { [$0] } ?? []
         }
     }
 

@@ -49,6 +49,11 @@ extension Plan {
         case .linear(let weight), .linearAdd(let weight), .linearSwiGLU(let weight):
             traffic.weightBytes = weight.byteCount
             traffic.operations = 2 * rows * weight.rows * weight.columns
+        case .experts(let experts):
+            // An expert's weights are read if any token is sent to it; tokens rarely agree.
+            let active = min(experts.count, rows * experts.perToken)
+            traffic.weightBytes = experts.weights.reduce(0) { $0 + $1.byteCount } / experts.count * active
+            traffic.operations = 6 * rows * experts.perToken * experts.width * experts.inner
         case .storeKV(let layer), .ropeStoreKV(_, let layer):
             traffic.kvBytes = step.tokens * layer.rowBytes(kvType)
         case .attention(let attention):

@@ -48,6 +48,12 @@ package struct Tensor {
         return q.record(.attention(attention), written)
     }
 
+    /// The weighted sum of what each token's experts make of it; `router` are the router's logits, `[rows, experts]`.
+    package func experts(_ experts: Experts, router: Tensor) -> Tensor {
+        precondition(router.shape.width == experts.count && shape.width == experts.width)
+        return record(.experts(experts), router)
+    }
+
     /// The rows whose logits are needed.
     package func sampledRows() -> Tensor { record(.rows, shape: Shape(.sampled, shape.width)) }
 

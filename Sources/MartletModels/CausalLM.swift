@@ -24,13 +24,17 @@ extension CausalLM {
 /// The architectures that Martlet knows, by Hugging Face `model_type`: one line each.
 package enum ModelRegistry {
     private static let architectures: [String: any CausalLM.Type] = [
-        "llama": Llama.self
+        "llama": Llama.self,
+        "mistral": Mistral.self,
+        "qwen2": Qwen2.self,
+        "qwen3": Qwen3.self,
+        "qwen3_moe": Qwen3MoE.self,
     ]
 
     /// Builds the checkpoint's model.
     ///
     /// - Throws: `CheckpointError` for an unknown architecture (with the list of known ones), for tensors that are missing,
-    ///   of the wrong shape or left over.
+    ///   of the wrong shape or type, or left over.
     package static func model(
         of checkpoint: Checkpoint, contextLength: Int
     ) throws(CheckpointError) -> any CausalLM {

@@ -2,13 +2,38 @@ package import MartletCheckpoints
 package import MartletGraph
 
 /// Llama (Touvron et al. 2023; Grattafiori et al. 2024, "The Llama 3 Herd of Models").
+///
+/// Other architectures differ from it in a few details, which are a `Design`.
 package struct Llama: CausalLM {
+    /// What tells one model of the family from another.
+    struct Design {
+        /// The q, k and v projections have biases.
+        var attentionInputBias: Bool
+        /// The attention's output projection has a bias.
+        var attentionOutputBias: Bool
+        /// The queries and keys of each head are normalized before they are rotated.
+        var queryKeyNorm = false
+        /// Makes the feed-forward network called `name` of a layer.
+        var feedForward: (_ layer: Int, _ name: String, Weights) throws(CheckpointError) -> any FeedForward
+
+        /// Llama itself: biases where the configuration says so.
+        init(_ model: ModelConfiguration) {
+            attentionInputBias = model.attentionInputBias
+            attentionOutputBias = model.attentionOutputBias
+            feedForward = { _, name, weights throws(CheckpointError) in try GatedFeedForward(name, weights) }
+        }
+    }
+
     private let embedding: Embedding
     private let layers: [DecoderLayer]
     private let norm: RMSNorm
     private let head: Linear
 
     package init(_ weights: Weights, contextLength: Int) throws(CheckpointError) {
+        try self.init(weights, contextLength: contextLength, Design(weights.configuration))
+    }
+
+    init(_ weights: Weights, contextLength: Int, _ design: Design) throws(CheckpointError) {
         let model = weights.configuration
         embedding = try Embedding(
             "model.embed_tokens", count: model.vocabularySize, width: model.hiddenSize, weights)
@@ -18,7 +43,7 @@ package struct Llama: CausalLM {
         let rotary = RotaryEmbedding(model.rope, contextLength: contextLength, factors: factors)
         var layers: [DecoderLayer] = []
         for layer in 0..<model.layerCount {
-            layers.append(try DecoderLayer(layer, rotary, weights))
+            layers.append(try DecoderLayer(layer, design, rotary, weights))
         }
         self.layers = layers
         norm = try RMSNorm("model.norm", width: model.hiddenSize, weights)
@@ -37,18 +62,20 @@ package struct Llama: CausalLM {
     }
 }
 
-/// Pre-norm residual block: attention, then the gated feed-forward network.
+/// Pre-norm residual block: attention, then the feed-forward network.
 private struct DecoderLayer {
     let attention: SelfAttention
-    let feedForward: GatedFeedForward
+    let feedForward: any FeedForward
     let attentionNorm: RMSNorm
     let feedForwardNorm: RMSNorm
 
-    init(_ layer: Int, _ rotary: RotaryEmbedding, _ weights: Weights) throws(CheckpointError) {
+    init(
+        _ layer: Int, _ design: Llama.Design, _ rotary: RotaryEmbedding, _ weights: Weights
+    ) throws(CheckpointError) {
         let name = "model.layers.\(layer)"
         let width = weights.configuration.hiddenSize
-        attention = try SelfAttention(name + ".self_attn", layer: layer, rotary, weights)
-        feedForward = try GatedFeedForward(name + ".mlp", weights)
+        attention = try SelfAttention(name + ".self_attn", layer: layer, design, rotary, weights)
+        feedForward = try design.feedForward(layer, name + ".mlp", weights)
         attentionNorm = try RMSNorm(name + ".input_layernorm", width: width, weights)
         feedForwardNorm = try RMSNorm(name + ".post_attention_layernorm", width: width, weights)
     }
@@ -57,54 +84,4 @@ private struct DecoderLayer {
         let h = x + tokens.scope("attention") { attention(attentionNorm(x)) }
         return h + tokens.scope("mlp") { feedForward(feedForwardNorm(h)) }
     }
-}
-
-/// Grouped-query attention with rotary positions.
-private struct SelfAttention {
-    let query: Linear
-    let key: Linear
-    let value: Linear
-    let output: Linear
-    let rotary: RotaryEmbedding
-    let parameters: AttentionParameters
-
-    init(_ name: String, layer: Int, _ rotary: RotaryEmbedding, _ weights: Weights) throws(CheckpointError) {
-        let model = weights.configuration
-        let (heads, kvHeads) = (model.headCount * model.headDim, model.kvHeadCount * model.headDim)
-        let bias = model.attentionInputBias
-        query = try Linear(name + ".q_proj", inputs: model.hiddenSize, outputs: heads, bias: bias, weights)
-        key = try Linear(name + ".k_proj", inputs: model.hiddenSize, outputs: kvHeads, bias: bias, weights)
-        value = try Linear(name + ".v_proj", inputs: model.hiddenSize, outputs: kvHeads, bias: bias, weights)
-        output = try Linear(
-            name + ".o_proj", inputs: heads, outputs: model.hiddenSize, bias: model.attentionOutputBias, weights)
-        self.rotary = rotary
-        parameters = AttentionParameters(
-            kv: KVLayer(layer: layer, kvHeads: model.kvHeadCount, headDim: model.headDim), heads: model.headCount,
-            scale: 1 / Float(model.headDim).squareRoot(), window: model.slidingWindow ?? 0)
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor {
-        let headDim = parameters.kv.headDim
-        let (q, k, v) = (query(x), key(x), value(x))
-        return output(
-            .attention(
-                q: q.rope(rotary, headDim: headDim), k: k.rope(rotary, headDim: headDim), v: v, parameters))
-    }
-}
-
-/// SwiGLU (Shazeer 2020): down(silu(gate(x)) · up(x)).
-private struct GatedFeedForward {
-    let gate: Linear
-    let up: Linear
-    let down: Linear
-
-    init(_ name: String, _ weights: Weights) throws(CheckpointError) {
-        let model = weights.configuration
-        let (width, inner) = (model.hiddenSize, model.intermediateSize)
-        gate = try Linear(name + ".gate_proj", inputs: width, outputs: inner, weights)
-        up = try Linear(name + ".up_proj", inputs: width, outputs: inner, weights)
-        down = try Linear(name + ".down_proj", inputs: inner, outputs: width, weights)
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor { down(gate(x).silu() * up(x)) }
 }

@@ -26,19 +26,54 @@ package final class Weights {
         return weight
     }
 
+    /// The matrix `[rows, columns]` as float32, whatever its type in the file: for the few and small ones where rounding
+    /// what meets them would change a choice.
+    package func exactLinear(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> LinearWeight {
+        LinearWeight(name, try StoredWeight(tensor(name + ".weight", shape: [rows, columns]), isExact: true))
+    }
+
+    /// The matrices `[rows, columns]` of a layer's experts: `path.N.projection`, or stacked as `path.projection`.
+    package func experts(
+        _ path: String, _ projection: String, count: Int, rows: Int, columns: Int
+    ) throws(CheckpointError) -> [LinearWeight] {
+        if contains("\(path).\(projection).weight") {
+            return try linearMethod.experts(
+                "\(path).\(projection)", count: count, rows: rows, columns: columns, from: self)
+        }
+        return try (0..<count).map { (expert) throws(CheckpointError) in
+            try linear("\(path).\(expert).\(projection)", rows: rows, columns: columns)
+        }
+    }
+
     /// The float parameter `[count]` of that name.
     package func vector(_ name: String, count: Int) throws(CheckpointError) -> Vector {
-        Vector(name, try tensor(name, shape: [count]).dequantized())
+        let tensor = try tensor(name, shape: [count])
+        guard tensor.type.isFloatingPoint || tensor.type.isQuantized else {
+            throw CheckpointError(
+                file: tensor.file.path, tensor: tensor.descriptor.name,
+                reason: "has type \(tensor.type.name), expected F32, F16, BF16 or F64")
+        }
+        return Vector(name, tensor.dequantized())
     }
+
+    package func contains(_ name: String) -> Bool { checkpoint.contains(name) }
+
+    /// The file that errors name.
+    package var path: String { checkpoint.path }
 
     /// Takes a tensor.
     ///
     /// - Throws: `CheckpointError` if it is missing or has another shape.
     package func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> StoredTensor {
+        guard checkpoint.contains(name) else {
+            throw CheckpointError(
+                file: checkpoint.path, tensor: name, reason: "is missing, expected one of shape \(shape)")
+        }
         let tensor = try checkpoint.tensor(name)
         guard tensor.shape == shape else {
             throw CheckpointError(
-                file: tensor.file.path, tensor: name, reason: "has shape \(tensor.shape), expected \(shape)")
+                file: tensor.file.path, tensor: tensor.descriptor.name,
+                reason: "has shape \(tensor.shape), expected \(shape)")
         }
         remaining.remove(name)
         return tensor
@@ -47,10 +82,17 @@ package final class Weights {
     /// - Throws: `CheckpointError` if the model took fewer tensors than the file has: then it is not the model that the
     ///   file was made for.
     package func finish() throws(CheckpointError) {
+        let remaining = remaining.filter { !isRedundant($0) }
         guard let first = remaining.min() else { return }
         throw CheckpointError(
             file: checkpoint.path, tensor: first,
             reason: "is not part of a \(configuration.architecture) model"
                 + (remaining.count > 1 ? " (nor are \(remaining.count - 1) other tensors)" : ""))
+    }
+
+    /// Whether no model reads the tensor, though published files have it: frequencies that old releases of transformers
+    /// saved, and an output projection beside the embedding that is used in its place.
+    private func isRedundant(_ name: String) -> Bool {
+        name.hasSuffix(".rotary_emb.inv_freq") || (configuration.tieWordEmbeddings && name == "lm_head.weight")
     }
 }

@@ -17,7 +17,7 @@ package struct Tokenizer: Sendable {
     let model: Model
     let postProcessor: PostProcessor
     let decoder: Decoder
-    package let specialTokens: SpecialTokens
+    package var specialTokens: SpecialTokens
 
     /// The tokens that have a role. Any may be absent.
     package struct SpecialTokens: Sendable, Equatable {

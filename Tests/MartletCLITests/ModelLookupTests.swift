@@ -10,7 +10,12 @@ import Testing
 
         init(_ files: String...) throws {
             try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-            for file in files { try Data("x".utf8).write(to: url.appending(path: file)) }
+            for file in files {
+                let file = url.appending(path: file)
+                try FileManager.default.createDirectory(
+                    at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+                try Data("x".utf8).write(to: file)
+            }
         }
 
         deinit { try? FileManager.default.removeItem(at: url) }
@@ -38,7 +43,16 @@ import Testing
         let lookup = ModelLookup(folders: [])
         #expect(try lookup.resolve(folder.path("a.gguf")) == folder.path("a.gguf"))
         #expect(message { try lookup.resolve(folder.path("b.gguf")) }.hasPrefix("no model at "))
-        #expect(message { try lookup.resolve(folder.url.path) }.contains("is a folder"))
+        #expect(message { try lookup.resolve(folder.url.path) }.contains("is a folder without config.json"))
+    }
+
+    @Test func foldersWithAConfigurationAreModels() throws {
+        let folder = try Folder("a.gguf", "m/config.json", "other/notes.txt")
+        let lookup = ModelLookup(folders: [folder.url])
+        #expect(try lookup.resolve("m") == folder.path("m"))
+        #expect(try ModelLookup(folders: []).resolve(folder.path("m")) == folder.path("m"))
+        #expect(lookup.find("other") == nil)
+        #expect(lookup.models().map(\.name) == ["a.gguf", "m"])
     }
 
     @Test func theFirstFolderWins() throws {

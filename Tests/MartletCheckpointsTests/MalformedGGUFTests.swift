@@ -1,4 +1,5 @@
 import MartletCheckpoints
+import TestSupport
 import Testing
 
 /// A valid file, made wrong in one way, and a part of the message that must name what is wrong.

@@ -1,3 +1,4 @@
+import MartletJSON
 import Testing
 
 @testable import MartletTokenizers
@@ -150,11 +151,7 @@ import Testing
         "{\"a\"}",
     ])
     func badJSON(_ text: String) {
-        #expect(throws: TokenizerError.self) {
-            var reader = try JSONReader(Array(text.utf8))
-            _ = try reader.value()
-            try reader.end()
-        }
+        #expect(throws: JSONError.self) { try JSONValue(parsing: Array(text.utf8)) }
     }
 
     @Test func jsonEscapes() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import MartletJSON
 import TestSupport
 import Testing
 

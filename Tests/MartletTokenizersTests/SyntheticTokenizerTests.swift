@@ -1,3 +1,4 @@
+import MartletJSON
 import Testing
 
 @testable import MartletTokenizers

@@ -1,4 +1,5 @@
 import Foundation
+import MartletJSON
 import Testing
 
 @testable import MartletTokenizers

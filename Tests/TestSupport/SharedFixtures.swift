@@ -32,4 +32,14 @@ public enum SharedFixtures {
             ?? repository.appending(path: "models/SmolLM2-135M-Instruct.Q4_1.gguf")
         return FileManager.default.fileExists(atPath: url.path) ? url : nil
     }()
+
+    /// The same weights as a Hugging Face folder (shared/tools/make_hf_smollm2.py makes it), or nil where it does not exist.
+    ///
+    /// `MARTLET_TEST_MODEL_FOLDER` names another place.
+    public static let smolLM2Folder: URL? = {
+        let url =
+            ProcessInfo.processInfo.environment["MARTLET_TEST_MODEL_FOLDER"].map { URL(filePath: $0) }
+            ?? repository.appending(path: "models/SmolLM2-135M-Instruct-hf")
+        return FileManager.default.fileExists(atPath: url.appending(path: "config.json").path) ? url : nil
+    }()
 }

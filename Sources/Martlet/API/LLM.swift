@@ -25,7 +25,7 @@ public final class LLM: Sendable {
     /// Loads a model.
     ///
     /// - Parameters:
-    ///   - path: a `.gguf` file.
+    ///   - path: a `.gguf` file, or a folder with `config.json`, safetensors and `tokenizer.json`.
     ///   - progress: called with 0 to 1 while weights are repacked.
     /// - Throws: `CheckpointError` for a file that is no model that Martlet knows, or what keeps it from running here.
     public static func load(
@@ -47,7 +47,9 @@ public final class LLM: Sendable {
         configuration = model.configuration
         contextLength = model.contextLength
         loadTime = model.loadTime
-        let tokenizer = model.tokenizer
+        guard let tokenizer = model.tokenizer else {
+            throw CheckpointError(file: path, reason: "has no tokenizer.json")
+        }
         self.tokenizer = tokenizer
         chatTemplate = try ChatTemplate(configuration, tokenizer: tokenizer, replacement: options.chatTemplate)
         chatTemplateArguments = options.chatTemplateArguments

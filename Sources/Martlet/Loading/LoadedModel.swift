@@ -5,7 +5,8 @@ package import MartletTokenizers
 /// A model that is ready to run, with its tokenizer: what the engine, the benchmarks and the command line share.
 package struct LoadedModel {
     package let outline: ModelOutline
-    package let tokenizer: Tokenizer
+    /// Nil for a folder without `tokenizer.json`: token ids are all that such a model takes.
+    package let tokenizer: Tokenizer?
     package let compiled: any CompiledModel
     /// Seconds from the call to a model that can run.
     package let loadTime: Double
@@ -24,19 +25,10 @@ package struct LoadedModel {
     package init(path: String, options: LoadOptions = .init(), progress: @Sendable (Double) -> Void = { _ in }) throws {
         let start = ContinuousClock.now
         let checkpoint = try Checkpoint(path: path)
-        tokenizer = try Tokenizer(checkpoint)
+        tokenizer = checkpoint.hasTokenizer ? try Tokenizer(checkpoint) : nil
         outline = try ModelOutline(checkpoint, options: options)
         compiled = try outline.compile(progress: progress)
         loadTime = (ContinuousClock.now - start).seconds
-    }
-}
-
-extension Tokenizer {
-    /// The tokenizer that belongs to a checkpoint.
-    package init(_ checkpoint: Checkpoint) throws {
-        switch checkpoint.source {
-        case .gguf(let gguf): try self.init(gguf: GGUFVocabulary(gguf.metadata))
-        }
     }
 }
 

@@ -48,7 +48,7 @@ package struct ModelOutline {
     }
 
     /// Repacks the weights and allocates everything that a step needs.
-    func compile(progress: (Double) -> Void) throws -> any CompiledModel {
+    package func compile(progress: (Double) -> Void = { _ in }) throws -> any CompiledModel {
         try backend.compile(graph, options: compileOptions, progress: progress)
     }
 

@@ -2,10 +2,10 @@ import ArgumentParser
 
 /// What every command says about its MODEL.
 enum ModelHelp {
-    static let required: ArgumentHelp = "A .gguf file, or the name of a model."
+    static let required: ArgumentHelp = "A .gguf file, a folder with config.json, or the name of a model."
 
     static let optional = ArgumentHelp(
-        "A .gguf file, or the name of a model.",
+        "A .gguf file, a folder with config.json, or the name of a model.",
         discussion: """
             Names are looked up, with and without .gguf, in $MARTLET_MODELS, ./models and \
             ${XDG_CACHE_HOME:-~/.cache}/martlet/models. Without MODEL the only model there is taken, or \

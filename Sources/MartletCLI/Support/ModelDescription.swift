@@ -40,7 +40,8 @@ struct ModelDescription: Encodable {
     let path: String
     let summary: ModelSummary
     let sizes: Sizes
-    let tokenizer: TokenizerFacts
+    /// Nil for a folder without `tokenizer.json`.
+    let tokenizer: TokenizerFacts?
     let memory: Memory
     let instructionSet: String
     let compute: String
@@ -56,12 +57,14 @@ struct ModelDescription: Encodable {
             kvHeads: configuration.kvHeadCount, headDim: configuration.headDim,
             vocabulary: configuration.vocabularySize, contextLength: configuration.maxPositionEmbeddings,
             tiedEmbeddings: configuration.tieWordEmbeddings)
-        let spelling = { (id: Int) -> String? in TokenID(exactly: id).flatMap(model.tokenizer.spelling) }
-        tokenizer = TokenizerFacts(
-            vocabulary: model.tokenizer.vocabularySize,
-            beginningOfSequence: configuration.bosTokenID.flatMap(spelling),
-            endOfSequence: configuration.eosTokenIDs.compactMap(spelling),
-            chatTemplate: configuration.chatTemplate != nil)
+        tokenizer = model.tokenizer.map { tokenizer in
+            let spelling = { (id: Int) -> String? in TokenID(exactly: id).flatMap(tokenizer.spelling) }
+            return TokenizerFacts(
+                vocabulary: tokenizer.vocabularySize,
+                beginningOfSequence: configuration.bosTokenID.flatMap(spelling),
+                endOfSequence: configuration.eosTokenIDs.compactMap(spelling),
+                chatTemplate: configuration.chatTemplate != nil)
+        }
         let plan = model.compiled.plan
         memory = Memory(
             weights: model.compiled.memory.weights, kvPerToken: plan.kvBytesPerToken, context: context,
@@ -82,9 +85,13 @@ struct ModelDescription: Encodable {
         text += Self.line("context", "\(Quantities.grouped(sizes.contextLength)) tokens")
         let tied = sizes.tiedEmbeddings ? ", embeddings tied to the output" : ""
         text += Self.line("vocabulary", Quantities.grouped(sizes.vocabulary) + tied)
-        let ends = tokenizer.endOfSequence.joined(separator: " ").singleLine
-        text += Self.line("tokenizer", "\(Quantities.grouped(tokenizer.vocabulary)) tokens, ends with \(ends)")
-        text += Self.line("chat template", tokenizer.chatTemplate ? "yes" : "no")
+        if let tokenizer {
+            let ends = tokenizer.endOfSequence.joined(separator: " ").singleLine
+            text += Self.line("tokenizer", "\(Quantities.grouped(tokenizer.vocabulary)) tokens, ends with \(ends)")
+            text += Self.line("chat template", tokenizer.chatTemplate ? "yes" : "no")
+        } else {
+            text += Self.line("tokenizer", "none")
+        }
         text += Self.line(
             "runs with", "\(instructionSet) kernels, \(compute) arithmetic, \(kvCacheType) keys and values")
         return text + "\n" + typesTable.markdown + "\n" + memoryTable.markdown

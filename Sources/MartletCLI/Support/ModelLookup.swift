@@ -1,6 +1,6 @@
 import Foundation
 
-/// Finds the model that a command means: a file, or a name in one of the folders where models are kept.
+/// Finds the model that a command means: a file, a folder, or a name in one of the folders where models are kept.
 struct ModelLookup {
     /// The model that `make model` fetches, taken where no model is named and several are there.
     static let defaultName = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -29,7 +29,7 @@ struct ModelLookup {
         guard let name else { return try resolveDefault() }
         if let path = find(name) { return path }
         if Self.isFolder(name) {
-            throw CommandFailure("\(name) is a folder; Martlet reads .gguf files")
+            throw CommandFailure("\(name) is a folder without config.json: no model")
         }
         if Self.looksLikePath(name) { throw CommandFailure("no model at \(name)") }
         throw CommandFailure("no model '\(name)' in \(searched)")
@@ -38,12 +38,12 @@ struct ModelLookup {
     /// The path of the model called `name`, if there is one.
     func find(_ name: String) -> String? {
         guard !name.isEmpty else { return nil }
-        if Self.looksLikePath(name), Self.isFile(name) { return name }
+        if Self.looksLikePath(name) && Self.isFile(name) || Self.isModelFolder(name) { return name }
         guard !name.contains("/") else { return nil }
         for folder in folders {
-            for candidate in [name, name + ".gguf"] where candidate.hasSuffix(".gguf") {
+            for candidate in [name, name + ".gguf"] {
                 let path = folder.appending(path: candidate).relativePath
-                if Self.isFile(path) { return path }
+                if Self.isModel(path) { return path }
             }
         }
         return nil
@@ -61,7 +61,7 @@ struct ModelLookup {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
             return names.sorted().compactMap { name in
                 let path = folder.appending(path: name).relativePath
-                guard name.hasSuffix(".gguf"), Self.isFile(path), seen.insert(name).inserted else { return nil }
+                guard Self.isModel(path), seen.insert(name).inserted else { return nil }
                 return (name, path)
             }
         }
@@ -75,7 +75,9 @@ struct ModelLookup {
             let names = models.prefix(8).map(\.name).joined(separator: ", ") + (models.count > 8 ? ", …" : "")
             throw CommandFailure("several models are there; say which: \(names)")
         }
-        throw CommandFailure("no model in \(searched); 'make model' fetches \(Self.defaultName), or name a .gguf file")
+        throw CommandFailure(
+            "no model in \(searched); 'make model' fetches \(Self.defaultName), or name a .gguf file or a model's folder"
+        )
     }
 
     private var searched: String {
@@ -83,6 +85,13 @@ struct ModelLookup {
         guard let last = paths.last, paths.count > 1 else { return paths.first ?? "any folder" }
         return paths.dropLast().joined(separator: ", ") + " or " + last
     }
+
+    /// A GGUF file, or a folder as Hugging Face lays it out.
+    private static func isModel(_ path: String) -> Bool {
+        path.hasSuffix(".gguf") && isFile(path) || isModelFolder(path)
+    }
+
+    private static func isModelFolder(_ path: String) -> Bool { isFile(path + "/config.json") }
 
     private static func isFile(_ path: String) -> Bool {
         var isFolder: ObjCBool = false

@@ -55,10 +55,14 @@ extension RotaryEmbedding {
         func dimension(turns: Double) -> Double {
             dimensions * log(Double(scaling.originalContextLength) / (turns * 2 * Double.pi)) / (2 * log(theta))
         }
-        let low = max(dimension(turns: scaling.betaFast).rounded(.down), 0)
-        let high = min(dimension(turns: scaling.betaSlow).rounded(.up), dimensions - 1)
+        var low = dimension(turns: scaling.betaFast)
+        var high = dimension(turns: scaling.betaSlow)
+        if scaling.truncates { (low, high) = (low.rounded(.down), high.rounded(.up)) }
+        (low, high) = (max(low, 0), min(high, dimensions - 1))
+        // Whatever the parameters, the ramp is the reference's.
+        let length = low == high ? 0.001 : high - low
         return frequencies.enumerated().map { index, frequency in
-            let ramp = min(max((Double(index) - low) / max(high - low, 0.001), 0), 1)
+            let ramp = min(max((Double(index) - low) / length, 0), 1)
             return frequency * (1 - ramp) + frequency / scaling.factor * ramp
         }
     }

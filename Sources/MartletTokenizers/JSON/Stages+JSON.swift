@@ -1,4 +1,5 @@
 internal import Foundation
+import MartletJSON
 
 extension JSONValue {
     /// The `type` of a stage; every stage has one.

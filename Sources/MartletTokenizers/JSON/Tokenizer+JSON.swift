@@ -1,3 +1,5 @@
+import MartletJSON
+
 extension Tokenizer {
     /// A tokenizer from the bytes of a `tokenizer.json` (https://huggingface.co/docs/tokenizers).
     ///

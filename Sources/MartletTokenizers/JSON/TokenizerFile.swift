@@ -1,3 +1,5 @@
+import MartletJSON
+
 /// The contents of a `tokenizer.json`, before the stages are built.
 struct TokenizerFile {
     /// The members besides the model.
@@ -14,23 +16,31 @@ struct TokenizerFile {
     var merges = ByteStringTable()
 
     init(_ bytes: [UInt8]) throws(TokenizerError) {
+        do {
+            self = try Self.read(bytes)
+        } catch {
+            throw .malformed("JSON: \(error.message)")
+        }
+    }
+
+    private static func read(_ bytes: [UInt8]) throws(JSONError) -> TokenizerFile {
         var reader = try JSONReader(bytes)
         var file = TokenizerFile()
-        try reader.object { reader throws(TokenizerError) in
+        try reader.object { reader throws(JSONError) in
             if reader.scratch == Array("model".utf8), reader.isAtObject() {
-                try reader.object { reader throws(TokenizerError) in try file.readModelMember(&reader) }
+                try reader.object { reader throws(JSONError) in try file.readModelMember(&reader) }
             } else {
                 let key = String(decoding: reader.scratch, as: UTF8.self)
                 file.members[key] = try reader.value()
             }
         }
         try reader.end()
-        self = file
+        return file
     }
 
     private init() {}
 
-    private mutating func readModelMember(_ reader: inout JSONReader) throws(TokenizerError) {
+    private mutating func readModelMember(_ reader: inout JSONReader) throws(JSONError) {
         let key = String(decoding: reader.scratch, as: UTF8.self)
         switch key {
         case "vocab": if reader.isAtArray() { try readScores(&reader) } else { try readVocabulary(&reader) }
@@ -40,10 +50,10 @@ struct TokenizerFile {
     }
 
     /// `{"token": id, …}`
-    private mutating func readVocabulary(_ reader: inout JSONReader) throws(TokenizerError) {
+    private mutating func readVocabulary(_ reader: inout JSONReader) throws(JSONError) {
         var tokens = ByteStringTable()
         var ids: [TokenID] = []
-        try reader.object { reader throws(TokenizerError) in
+        try reader.object { reader throws(JSONError) in
             tokens.append(reader.scratch)
             ids.append(try reader.integer())
         }
@@ -51,12 +61,12 @@ struct TokenizerFile {
     }
 
     /// `[["token", score], …]`
-    private mutating func readScores(_ reader: inout JSONReader) throws(TokenizerError) {
+    private mutating func readScores(_ reader: inout JSONReader) throws(JSONError) {
         var tokens = ByteStringTable()
         var scores: [Double] = []
-        try reader.array { reader throws(TokenizerError) in
+        try reader.array { reader throws(JSONError) in
             var element = 0
-            try reader.array { reader throws(TokenizerError) in
+            try reader.array { reader throws(JSONError) in
                 switch element {
                 case 0:
                     try reader.string()
@@ -73,9 +83,9 @@ struct TokenizerFile {
     }
 
     /// `["left right", …]` or `[["left", "right"], …]`
-    private mutating func readMerges(_ reader: inout JSONReader) throws(TokenizerError) {
+    private mutating func readMerges(_ reader: inout JSONReader) throws(JSONError) {
         var merges = ByteStringTable()
-        try reader.array { reader throws(TokenizerError) in
+        try reader.array { reader throws(JSONError) in
             if reader.isAtString() {
                 try reader.string()
                 let parts = reader.scratch.split(separator: 0x20, omittingEmptySubsequences: false)
@@ -83,7 +93,7 @@ struct TokenizerFile {
                 for part in parts { merges.append(part) }
             } else {
                 var count = 0
-                try reader.array { reader throws(TokenizerError) in
+                try reader.array { reader throws(JSONError) in
                     try reader.string()
                     merges.append(reader.scratch)
                     count += 1

@@ -1,70 +1,71 @@
-import Foundation
-import MartletCheckpoints
+package import MartletCheckpoints
 
 /// Writes GGUF files for tests, valid ones by default; every field can be made wrong.
-struct GGUFBuilder {
-    struct Entry {
-        var key: [UInt8]
-        var type: UInt32
-        var payload: [UInt8]
+package struct GGUFBuilder {
+    package struct Entry {
+        package var key: [UInt8]
+        package var type: UInt32
+        package var payload: [UInt8]
     }
 
-    struct Tensor {
-        var name: [UInt8]
+    package struct Tensor {
+        package var name: [UInt8]
         /// In file order: innermost first.
-        var dimensions: [UInt64]
-        var type: UInt32
-        var data: [UInt8]
+        package var dimensions: [UInt64]
+        package var type: UInt32
+        package var data: [UInt8]
         /// Nil for the next free place.
-        var offset: UInt64?
+        package var offset: UInt64?
     }
 
-    var magic: [UInt8] = Array("GGUF".utf8)
-    var version: UInt32 = 3
-    var alignment = 32
-    var entries: [Entry] = []
-    var tensors: [Tensor] = []
-    var claimedTensors: UInt64?
-    var claimedEntries: UInt64?
+    package var magic: [UInt8] = Array("GGUF".utf8)
+    package var version: UInt32 = 3
+    package var alignment = 32
+    package var entries: [Entry] = []
+    package var tensors: [Tensor] = []
+    package var claimedTensors: UInt64?
+    package var claimedEntries: UInt64?
+
+    package init() {}
 
     // MARK: Metadata
 
-    mutating func set(_ key: String, _ type: UInt32, _ payload: [UInt8]) {
+    package mutating func set(_ key: String, _ type: UInt32, _ payload: [UInt8]) {
         entries.removeAll { $0.key == Array(key.utf8) }
         entries.append(Entry(key: Array(key.utf8), type: type, payload: payload))
     }
-    mutating func remove(_ key: String) { entries.removeAll { $0.key == Array(key.utf8) } }
-    mutating func set(_ key: String, _ value: UInt32) { set(key, 4, value.bytes) }
-    mutating func set(_ key: String, _ value: Float) { set(key, 6, value.bitPattern.bytes) }
-    mutating func set(_ key: String, _ value: Bool) { set(key, 7, [value ? 1 : 0]) }
-    mutating func set(_ key: String, _ value: String) { set(key, 8, Self.string(value)) }
-    mutating func set(_ key: String, _ values: [String]) { set(key, strings: values.map { Array($0.utf8) }) }
-    mutating func set(_ key: String, strings: [[UInt8]]) {
+    package mutating func remove(_ key: String) { entries.removeAll { $0.key == Array(key.utf8) } }
+    package mutating func set(_ key: String, _ value: UInt32) { set(key, 4, value.bytes) }
+    package mutating func set(_ key: String, _ value: Float) { set(key, 6, value.bitPattern.bytes) }
+    package mutating func set(_ key: String, _ value: Bool) { set(key, 7, [value ? 1 : 0]) }
+    package mutating func set(_ key: String, _ value: String) { set(key, 8, Self.string(value)) }
+    package mutating func set(_ key: String, _ values: [String]) { set(key, strings: values.map { Array($0.utf8) }) }
+    package mutating func set(_ key: String, strings: [[UInt8]]) {
         set(key, array: 8, count: strings.count, strings.flatMap { UInt64($0.count).bytes + $0 })
     }
-    mutating func set(_ key: String, array type: UInt32, count: Int, _ elements: [UInt8]) {
+    package mutating func set(_ key: String, array type: UInt32, count: Int, _ elements: [UInt8]) {
         set(key, 9, type.bytes + UInt64(count).bytes + elements)
     }
-    static func string(_ text: String) -> [UInt8] { UInt64(text.utf8.count).bytes + Array(text.utf8) }
+    package static func string(_ text: String) -> [UInt8] { UInt64(text.utf8.count).bytes + Array(text.utf8) }
 
     // MARK: Tensors
 
     /// A tensor of `type` with the bytes 0, 1, 2, … or `data`; `shape` is outermost first.
-    mutating func add(_ name: String, _ shape: [Int], _ type: TensorType = .f32, data: [UInt8]? = nil) {
+    package mutating func add(_ name: String, _ shape: [Int], _ type: TensorType = .f32, data: [UInt8]? = nil) {
         let size = shape.dropLast().reduce(1, *) * type.rowBytes(columns: shape.last ?? 0)
         tensors.append(
             Tensor(
                 name: Array(name.utf8), dimensions: shape.reversed().map(UInt64.init), type: type.ggmlType,
                 data: data ?? (0..<size).map { UInt8(truncatingIfNeeded: $0) }))
     }
-    mutating func change(_ name: String, _ body: (inout Tensor) -> Void) {
+    package mutating func change(_ name: String, _ body: (inout Tensor) -> Void) {
         for index in tensors.indices where tensors[index].name == Array(name.utf8) { body(&tensors[index]) }
     }
-    mutating func removeTensor(_ name: String) { tensors.removeAll { $0.name == Array(name.utf8) } }
+    package mutating func removeTensor(_ name: String) { tensors.removeAll { $0.name == Array(name.utf8) } }
 
     // MARK: File
 
-    func build() -> [UInt8] {
+    package func build() -> [UInt8] {
         var bytes = magic + version.bytes
         bytes += (claimedTensors ?? UInt64(tensors.count)).bytes + (claimedEntries ?? UInt64(entries.count)).bytes
         for entry in entries {
@@ -82,12 +83,12 @@ struct GGUFBuilder {
         return bytes + data
     }
 
-    func open() throws(CheckpointError) -> GGUF {
+    package func open() throws(CheckpointError) -> GGUF {
         try GGUF(file: MappedFile(contents: build(), path: "test.gguf"))
     }
 
     /// A complete, tiny Llama: width 32, 2 query heads and 1 key-value head of 16, 8 tokens, one layer.
-    static func llama(architecture: String = "llama") -> GGUFBuilder {
+    package static func llama(architecture: String = "llama") -> GGUFBuilder {
         var file = GGUFBuilder()
         file.set("general.architecture", architecture)
         file.set("\(architecture).block_count", UInt32(1))
@@ -119,12 +120,12 @@ struct GGUFBuilder {
 
 extension FixedWidthInteger {
     /// Little endian.
-    var bytes: [UInt8] { withUnsafeBytes(of: littleEndian) { Array($0) } }
+    package var bytes: [UInt8] { withUnsafeBytes(of: littleEndian) { Array($0) } }
 }
 
 extension TensorType {
     /// ggml's number, written out again so that a wrong one in the reader shows.
-    var ggmlType: UInt32 {
+    package var ggmlType: UInt32 {
         switch self {
         case .f32: 0
         case .f16: 1
@@ -137,6 +138,7 @@ extension TensorType {
         case .q5_K: 13
         case .q6_K: 14
         case .bf16: 30
+        default: preconditionFailure("\(name) is no type of GGUF's")
         }
     }
 }

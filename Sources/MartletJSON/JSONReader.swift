@@ -1,26 +1,27 @@
 /// A pull parser of JSON (RFC 8259) over bytes.
 ///
 /// Vocabularies are objects of a quarter of a million members. They are read straight into tables: no tree, no `String`, no
-/// dictionary, so that keys that differ only in normalization stay apart.
-struct JSONReader {
+/// dictionary, so that keys that differ only in normalization stay apart. Smaller documents are read as a `JSONValue`.
+///
+/// Hostile input costs no more than its size: nesting is bounded, and nothing is allocated ahead of the bytes that fill it.
+package struct JSONReader {
     private static let maximumDepth = 64
 
     private let bytes: [UInt8]
     private var index = 0
     private var depth = 0
     /// The last string that was read, without its escapes.
-    private(set) var scratch: [UInt8] = []
+    package private(set) var scratch: [UInt8] = []
 
-    /// - Throws: `TokenizerError` if `bytes` are not UTF-8.
-    init(_ bytes: [UInt8]) throws(TokenizerError) {
-        guard String(validating: bytes, as: UTF8.self) != nil else { throw .malformed("the file is not UTF-8") }
+    /// - Throws: `JSONError` if `bytes` are not UTF-8.
+    package init(_ bytes: [UInt8]) throws(JSONError) {
+        guard String(validating: bytes, as: UTF8.self) != nil else { throw JSONError(message: "the text is not UTF-8") }
         self.bytes = bytes
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { index = 3 }
     }
 
-    func error(_ what: String) -> TokenizerError {
-        .malformed("JSON: \(what) at byte \(index)")
-    }
+    /// An error that says where the reader stands.
+    package func error(_ what: String) -> JSONError { JSONError(message: "\(what) at byte \(index)") }
 
     // MARK: Structure
 
@@ -40,17 +41,17 @@ struct JSONReader {
         return true
     }
 
-    private mutating func expect(_ character: Unicode.Scalar) throws(TokenizerError) {
+    private mutating func expect(_ character: Unicode.Scalar) throws(JSONError) {
         guard accept(UInt8(ascii: character)) else { throw error("expected \(character)") }
     }
 
-    private mutating func enter() throws(TokenizerError) {
+    private mutating func enter() throws(JSONError) {
         depth += 1
         guard depth <= Self.maximumDepth else { throw error("nested too deeply") }
     }
 
     /// Reads an object; for each member `body` gets the reader with the key in `scratch` and must read the value.
-    mutating func object(_ body: (inout JSONReader) throws(TokenizerError) -> Void) throws(TokenizerError) {
+    package mutating func object(_ body: (inout JSONReader) throws(JSONError) -> Void) throws(JSONError) {
         try expect("{")
         try enter()
         if !accept(UInt8(ascii: "}")) {
@@ -65,7 +66,7 @@ struct JSONReader {
     }
 
     /// Reads an array; `body` must read one element.
-    mutating func array(_ body: (inout JSONReader) throws(TokenizerError) -> Void) throws(TokenizerError) {
+    package mutating func array(_ body: (inout JSONReader) throws(JSONError) -> Void) throws(JSONError) {
         try expect("[")
         try enter()
         if !accept(UInt8(ascii: "]")) {
@@ -76,20 +77,20 @@ struct JSONReader {
     }
 
     /// Whether an array comes next.
-    mutating func isAtArray() -> Bool { peek() == UInt8(ascii: "[") }
+    package mutating func isAtArray() -> Bool { peek() == UInt8(ascii: "[") }
 
-    mutating func isAtString() -> Bool { peek() == UInt8(ascii: "\"") }
+    package mutating func isAtString() -> Bool { peek() == UInt8(ascii: "\"") }
 
-    mutating func isAtObject() -> Bool { peek() == UInt8(ascii: "{") }
+    package mutating func isAtObject() -> Bool { peek() == UInt8(ascii: "{") }
 
-    mutating func end() throws(TokenizerError) {
+    package mutating func end() throws(JSONError) {
         guard peek() == nil else { throw error("something after the end") }
     }
 
     // MARK: Scalars
 
     /// Reads a string into `scratch`.
-    mutating func string() throws(TokenizerError) {
+    package mutating func string() throws(JSONError) {
         try expect("\"")
         scratch.removeAll(keepingCapacity: true)
         while index < bytes.count {
@@ -105,7 +106,7 @@ struct JSONReader {
         throw error("unterminated string")
     }
 
-    private mutating func escape() throws(TokenizerError) {
+    private mutating func escape() throws(JSONError) {
         guard index < bytes.count else { throw error("unterminated string") }
         let byte = bytes[index]
         index += 1
@@ -132,7 +133,7 @@ struct JSONReader {
         }
     }
 
-    private mutating func fourDigits() throws(TokenizerError) -> UInt32 {
+    private mutating func fourDigits() throws(JSONError) -> UInt32 {
         var value: UInt32 = 0
         for _ in 0..<4 {
             guard index < bytes.count, let digit = Character(Unicode.Scalar(bytes[index])).hexDigitValue else {
@@ -144,25 +145,30 @@ struct JSONReader {
         return value
     }
 
-    /// Reads a number that is an integer within Int32.
-    mutating func integer() throws(TokenizerError) -> Int32 {
+    /// Reads a number that is written as an integer and fits the type.
+    package mutating func integer<Value: FixedWidthInteger>(_: Value.Type = Value.self) throws(JSONError) -> Value {
         guard let first = peek() else { throw error("expected a number") }
         let isNegative = first == UInt8(ascii: "-")
         if isNegative { index += 1 }
-        var value: Int64 = 0
+        var value: Value = 0
         let start = index
         while index < bytes.count, (0x30...0x39).contains(bytes[index]) {
-            value = value * 10 + Int64(bytes[index] - 0x30)
-            guard value <= Int64(Int32.max) else { throw error("a number out of range") }
+            let digit = Value(truncatingIfNeeded: bytes[index] - 0x30)
+            let (product, isTooLarge) = value.multipliedReportingOverflow(by: 10)
+            let (sum, overflows) =
+                isNegative
+                ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
+            guard !isTooLarge, !overflows else { throw error("a number out of range") }
+            value = sum
             index += 1
         }
         guard index > start, index == bytes.count || !".eE".utf8.contains(bytes[index]) else {
             throw error("expected an integer")
         }
-        return Int32(isNegative ? -value : value)
+        return value
     }
 
-    mutating func number() throws(TokenizerError) -> Double {
+    package mutating func number() throws(JSONError) -> Double {
         _ = peek()
         let start = index
         while index < bytes.count, "+-.eE0123456789".utf8.contains(bytes[index]) { index += 1 }
@@ -172,7 +178,7 @@ struct JSONReader {
         return value
     }
 
-    private mutating func literal(_ text: StaticString) throws(TokenizerError) {
+    private mutating func literal(_ text: StaticString) throws(JSONError) {
         let length = text.utf8CodeUnitCount
         let expected = UnsafeBufferPointer(start: text.utf8Start, count: length)
         guard bytes[index...].starts(with: expected) else { throw error("expected \(text)") }
@@ -180,18 +186,18 @@ struct JSONReader {
     }
 
     /// Reads any value as a tree.
-    mutating func value() throws(TokenizerError) -> JSONValue {
+    package mutating func value() throws(JSONError) -> JSONValue {
         switch peek() {
         case UInt8(ascii: "{"):
             var members: [String: JSONValue] = [:]
-            try object { reader throws(TokenizerError) in
+            try object { reader throws(JSONError) in
                 let key = String(decoding: reader.scratch, as: UTF8.self)
                 members[key] = try reader.value()
             }
             return .object(members)
         case UInt8(ascii: "["):
             var elements: [JSONValue] = []
-            try array { reader throws(TokenizerError) in elements.append(try reader.value()) }
+            try array { reader throws(JSONError) in elements.append(try reader.value()) }
             return .array(elements)
         case UInt8(ascii: "\""):
             try string()

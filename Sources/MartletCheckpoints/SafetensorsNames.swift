@@ -1,0 +1,17 @@
+/// Canonical names of the tensors in Hugging Face's files.
+enum SafetensorsNames {
+    /// Models that see keep their language model under a name of its own, which has changed over the years: the canonical
+    /// name is the one that the language model has alone.
+    static func canonical(_ name: String) -> String {
+        for (prefix, replacement) in prefixes where name.hasPrefix(prefix) {
+            return replacement + name.dropFirst(prefix.count)
+        }
+        return name
+    }
+
+    private static let prefixes = [
+        ("language_model.model.", "model."),
+        ("language_model.lm_head.", "lm_head."),
+        ("model.language_model.", "model."),
+    ]
+}
