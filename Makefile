@@ -8,22 +8,26 @@ PROMPT ?= Why is the sky blue?
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 TEST_FLAGS := -Xswiftc -enable-testing
 
-.PHONY: run test build model neon format clean
+.PHONY: run test build deps model neon format clean
 
 run: model build
 	.build/release/martlet run $(MODEL) "$(PROMPT)"
 
-build:
+build: deps
 	swift build -c release $(SWIFT_FLAGS) --product martlet
 
 # Numbers are crunched in tests, so they run optimized: in debug builds the C kernels are 60 times slower. One test at a
 # time: those on the real model keep all processors busy, and the others would wait behind them.
-test: model
+test: deps model
 	swift build -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --build-tests
 	scripts/check-neon.sh
 	scripts/check-readme.sh
 	scripts/check-example.sh $(SWIFT_FLAGS) $(TEST_FLAGS)
 	swift test -c release $(SWIFT_FLAGS) $(TEST_FLAGS) --skip-build --no-parallel
+
+# The libraries that decode images, where they are missing.
+deps:
+	scripts/install-deps.sh
 
 model: $(MODEL)
 $(MODEL):

@@ -27,6 +27,11 @@ let package = Package(
         .target(name: "MartletGraph", swiftSettings: settings),
         .target(name: "MartletJSON", swiftSettings: settings),
         .target(name: "MartletJinja", swiftSettings: settings),
+        .target(
+            name: "CImageCodecs",
+            // scripts/install-deps.sh installs them.
+            linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp")]),
+        .target(name: "MartletImages", dependencies: ["CImageCodecs"], swiftSettings: settings),
         // Level 1
         .target(name: "MartletCheckpoints", dependencies: ["MartletJSON"], swiftSettings: settings),
         .target(name: "MartletCPU", dependencies: ["MartletGraph", "CKernels"], swiftSettings: settings),
@@ -60,6 +65,9 @@ let package = Package(
         .testTarget(name: "MartletGraphTests", dependencies: ["MartletGraph"], swiftSettings: settings),
         .testTarget(
             name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "TestSupport"],
+            resources: [.copy("Fixtures")], swiftSettings: settings),
+        .testTarget(
+            name: "MartletImagesTests", dependencies: ["MartletImages", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
             name: "MartletJinjaTests", dependencies: ["MartletJinja", "TestSupport"],
