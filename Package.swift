@@ -19,7 +19,11 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
     ],
     targets: [
         // Level 0
@@ -47,7 +51,19 @@ let package = Package(
             ],
             swiftSettings: settings),
         // Level 4
-        .target(name: "MartletServer", dependencies: ["Martlet", "MartletJinja"], swiftSettings: settings),
+        .target(
+            name: "MartletServer",
+            dependencies: [
+                "Martlet", "MartletJinja", log,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "MartletCLI",
             dependencies: [
@@ -88,8 +104,11 @@ let package = Package(
             dependencies: ["Martlet", "MartletGraph", "MartletCheckpoints", "TestSupport", "AllocationCounter"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
-            name: "MartletServerTests", dependencies: ["MartletServer", "Martlet", "MartletJinja", "TestSupport"],
-            swiftSettings: settings),
+            name: "MartletServerTests",
+            dependencies: [
+                "MartletServer", "Martlet", "MartletJinja", "TestSupport", log,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], swiftSettings: settings),
         .testTarget(
             name: "MartletCLITests",
             dependencies: [

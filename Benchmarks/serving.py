@@ -3,7 +3,7 @@
     python3 Benchmarks/serving.py --requests 64 --model SmolLM2 martlet=http://127.0.0.1:8080 llama=http://127.0.0.1:8081
 
 Every server gets the same token ids, lengths and times of arrival, one server after the other: all requests at once, then as
-a Poisson process at --load of the slowest server's throughput, then (with --serial) one at a time.
+a Poisson process at --load of the slowest server's throughput, then one at a time. --arrivals leaves some of them out.
 """
 
 import argparse
@@ -107,7 +107,7 @@ async def main():
     parser.add_argument("--input", type=int, nargs=2, default=(32, 512))
     parser.add_argument("--output", type=int, nargs=2, default=(16, 256))
     parser.add_argument("--load", type=float, default=0.7)
-    parser.add_argument("--serial", action="store_true")
+    parser.add_argument("--arrivals", default="together,poisson,serial")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -128,10 +128,10 @@ async def main():
             rates[name] = len(trace) / result["seconds"]
             print(row(name, "together", result), flush=True)
         rate = options.load * min(rates.values())
-        for name, url in servers:
+        for name, url in servers if "poisson" in options.arrivals else []:
             result = await run(url, options.model, fresh("poisson"), poisson(len(trace), rate, options.seed))
             print(row(name, f"Poisson {rate:.2f}/s", result), flush=True)
-        if options.serial:
+        if "serial" in options.arrivals:
             for name, url in servers:
                 print(row(name, "one at a time", await run(url, options.model, fresh("serial"), None)), flush=True)
 

@@ -7,12 +7,15 @@ struct MartletCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "martlet",
         abstract: "Run language models on this machine.",
-        version: "0.1.0",
+        version: version,
         subcommands: [
-            RunCommand.self, BatchCommand.self, BenchCommand.self, ShowCommand.self, TokenizeCommand.self,
+            RunCommand.self, ServeCommand.self, BatchCommand.self, BenchCommand.self, ShowCommand.self,
+            TokenizeCommand.self,
             DetokenizeCommand.self,
             TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self,
         ])
+
+    static let version = "0.1.0"
 
     static func main() async {
         do {

@@ -1,6 +1,10 @@
+import MartletCheckpoints
 import MartletTokenizers
 
 extension LLM {
+    /// One more than the largest token id.
+    public var vocabularySize: Int { configuration.vocabularySize }
+
     /// The tokens of a text, with the special tokens that the model puts around a text. It never turns into special tokens
     /// itself.
     public func tokenize(_ text: String, addSpecialTokens: Bool = true) -> [Int] {

@@ -42,6 +42,7 @@ extension BenchCommand {
         options.maxBatchedTokens = max(chunk, requests.maxRequests)
         var engine = EngineOptions()
         engine.maxQueuedRequests = trace.requests.count
+        engine.maxQueuedTokens = max(trace.promptTokens, 1)
         let llm = try await ModelLoading.engine(path, options, engine)
         let bar = ProgressBar("bench")
         defer { bar.finish() }

@@ -91,12 +91,7 @@ struct RunCommand: AsyncParsableCommand {
     /// What is piped in. Beside a prompt only pipes and files count: services are started with other inputs that never end.
     private static func pipedInput(hasPrompt: Bool) throws -> String? {
         if StandardStream.input.isTerminal { return nil }
-        if hasPrompt {
-            var status = stat()
-            guard fstat(STDIN_FILENO, &status) == 0 else { return nil }
-            let kind = status.st_mode & S_IFMT
-            guard kind == S_IFIFO || kind == S_IFREG else { return nil }
-        }
+        if hasPrompt && !StandardStream.input.isPipeOrFile { return nil }
         return String(decoding: try StandardStream.input.readAll(), as: UTF8.self)
     }
 }

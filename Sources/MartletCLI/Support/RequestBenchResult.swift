@@ -24,6 +24,8 @@ struct RequestBenchResult: Encodable {
     let steps: Int
     let peakCacheRows: Int
     let preemptions: Int
+    /// Part of the prompts' tokens that others had computed; nil where none were looked up.
+    let prefixCacheHitRate: Double?
 
     init(
         arrivals: String, _ samples: [RequestBench.Sample], seconds: Double, promptTokens: Int,
@@ -45,6 +47,8 @@ struct RequestBenchResult: Encodable {
         steps = statistics.steps
         peakCacheRows = statistics.peakCacheRows
         preemptions = statistics.preemptions
+        let queries = statistics.prefixCacheQueries
+        prefixCacheHitRate = queries > 0 ? Double(statistics.prefixCacheHits) / Double(queries) : nil
     }
 
     /// Throughput in one table, latency in another: a row for each way of arriving.
@@ -52,7 +56,8 @@ struct RequestBenchResult: Encodable {
         var throughput = Table(
             .init("arrivals"), .init("requests", .right), .init("s", .right), .init("req/s", .right),
             .init("output tok/s", .right), .init("total tok/s", .right), .init("goodput req/s", .right),
-            .init("steps", .right), .init("peak KV rows", .right), .init("preemptions", .right))
+            .init("steps", .right), .init("peak KV rows", .right), .init("preemptions", .right),
+            .init("prefix hits", .right))
         var latency = Table(
             .init("arrivals"), .init("ms"), .init("mean", .right), .init("p50", .right), .init("p90", .right),
             .init("p99", .right))
@@ -62,7 +67,8 @@ struct RequestBenchResult: Encodable {
                 String(format: "%.2f", result.requestsPerSecond), String(format: "%.1f", result.outputTokensPerSecond),
                 String(format: "%.1f", result.totalTokensPerSecond),
                 result.goodput.map { String(format: "%.2f", $0) } ?? "–", String(result.steps),
-                String(result.peakCacheRows), String(result.preemptions))
+                String(result.peakCacheRows), String(result.preemptions),
+                result.prefixCacheHitRate.map { String(format: "%.1f %%", $0 * 100) } ?? "–")
             for (name, values) in [
                 ("TTFT", result.ttft), ("TPOT", result.tpot), ("ITL", result.itl), ("end to end", result.endToEnd),
             ] {

@@ -8,6 +8,15 @@ enum StandardStream: Int32 {
 
     var isTerminal: Bool { isatty(rawValue) == 1 }
 
+    /// Where it isn't a terminal: whether what it gives ends, unlike a socket.
+    ///
+    /// Not by `fstat`: which module `stat` belongs to depends on what else is imported.
+    var isPipeOrFile: Bool {
+        var length: socklen_t = 0
+        if lseek(rawValue, 0, SEEK_CUR) >= 0 { return true }
+        return getsockname(rawValue, nil, &length) != 0 && errno == ENOTSOCK
+    }
+
     /// - Throws: `CommandFailure` if the bytes cannot be written (a full disk; a closed pipe ends the process before).
     func write(_ text: String) throws {
         var text = text

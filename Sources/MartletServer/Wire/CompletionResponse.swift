@@ -94,14 +94,12 @@ package struct CompletionResponse: Sendable {
             ("choices", .list(choices)), ("system_fingerprint", .null),
         ]
         if let usage {
-            members.append(
-                (
-                    "usage",
-                    .dictionary([
-                        ("prompt_tokens", .int(usage.promptTokens)), ("completion_tokens", .int(usage.generatedTokens)),
-                        ("total_tokens", .int(usage.totalTokens)),
-                    ])
-                ))
+            let details = Value.dictionary([("cached_tokens", .int(usage.cachedPromptTokens))])
+            let counts: [(String, Value)] = [
+                ("prompt_tokens", .int(usage.promptTokens)), ("completion_tokens", .int(usage.generatedTokens)),
+                ("total_tokens", .int(usage.totalTokens)), ("prompt_tokens_details", details),
+            ]
+            members.append(("usage", .dictionary(counts)))
         }
         return .dictionary(members)
     }

@@ -1,0 +1,73 @@
+import ArgumentParser
+import Foundation
+import Logging
+import Martlet
+import MartletServer
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Serve a model over HTTP, as OpenAI's API.",
+        discussion: """
+            Routes: /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /health, /ready, /version and \
+            /metrics. SIGTERM and SIGINT let the requests that are there end first; a second one does not wait.
+            """)
+
+    @OptionGroup var source: OptionalModelArgument
+    @Option(help: "The address to listen on. The default is reachable from this machine only.")
+    var host = "127.0.0.1"
+    @Option(help: "The port to listen on; 0 for any that is free.")
+    var port = 8080
+    @Option(
+        help: ArgumentHelp(
+            "A key that requests must have; may be given several times.",
+            discussion: "Also $MARTLET_API_KEY, which other users of the machine can't see."))
+    var apiKey: [String] = []
+    @Option(help: "A name that the Host and Origin headers may have besides localhost; may be given several times.")
+    var allowedHost: [String] = []
+    @OptionGroup var names: ServedModelNameOption
+    @OptionGroup var limits: EngineLimitOptions
+    @Option(help: "Requests that wait while others run; more are refused with 429.")
+    var maxQueuedRequests = 256
+    @Option(help: "Largest body of a request, in MiB.")
+    var maxBody = 16
+    @Option(help: "Seconds that requests may take to end after SIGTERM.")
+    var drainTimeout = 30
+    @OptionGroup var compute: ComputeOptions
+    @Flag(help: "Log every request.")
+    var verbose = false
+
+    func validate() throws {
+        guard (0...65_535).contains(port) else { throw ValidationError("--port must be 0 to 65535") }
+        guard (1...1_000_000).contains(maxQueuedRequests) else {
+            throw ValidationError("--max-queued-requests must be 1 to 1000000")
+        }
+        guard (1...1024).contains(maxBody) else { throw ValidationError("--max-body must be 1 to 1024") }
+        guard (0...86_400).contains(drainTimeout) else { throw ValidationError("--drain-timeout must be 0 to 86400") }
+        guard !apiKey.contains("") else { throw ValidationError("--api-key must not be empty") }
+    }
+
+    func run() async throws {
+        let path = try source.path()
+        var engine = limits.engineOptions
+        engine.maxQueuedRequests = maxQueuedRequests
+        let llm = try await ModelLoading.engine(path, limits.applied(to: compute.loadOptions), engine)
+        var options = ServerOptions()
+        options.host = host
+        options.port = port
+        options.apiKeys =
+            apiKey + [ProcessInfo.processInfo.environment["MARTLET_API_KEY"]].compactMap { $0 }.filter { !$0.isEmpty }
+        options.allowedHosts = allowedHost
+        options.modelNames = names.names(of: path)
+        options.maxBodyBytes = maxBody << 20
+        options.drainTimeout = .seconds(drainTimeout)
+        var logger = Logger(label: "martlet") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = verbose ? .info : .notice
+        let name = options.modelNames[0]
+        let authority = host.contains(":") ? "[\(host)]" : host
+        let server = Server(llm, options: options, version: MartletCommand.version, logger: logger) { port in
+            Terminal.warn("\(name) at http://\(authority):\(port)/v1")
+        }
+        try await server.runUntilSignalled()
+    }
+}

@@ -1,0 +1,65 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import MartletJinja
+import NIOCore
+
+extension APIResponder {
+    /// The JSON document that a request carries.
+    ///
+    /// - Throws: 405, 408, 413, 415, or 400 for what is no JSON.
+    func document(of request: Request, _ context: APIContext) async throws -> Value {
+        try Self.check(request, .post)
+        if let type = request.headers[.contentType] {
+            let media = type.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
+            guard media == "application/json" else {
+                throw APIError(415, "Content-Type must be application/json.", code: "unsupported_media_type")
+            }
+        }
+        let bytes = try await body(of: request, context)
+        do {
+            return try Value(strictJSON: bytes)
+        } catch {
+            throw APIError(400, "We could not parse the body of your request: \(error.message).", code: "invalid_json")
+        }
+    }
+
+    private func body(of request: Request, _ context: APIContext) async throws -> [UInt8] {
+        let tooLarge = APIError(
+            413, "The body has more than \(options.maxBodyBytes) bytes.", code: "request_too_large")
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > options.maxBodyBytes {
+            context.closeSoon()
+            throw tooLarge
+        }
+        do {
+            return try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
+                group.addTask { [limit = options.maxBodyBytes] in
+                    Array(buffer: try await request.body.collect(upTo: limit))
+                }
+                group.addTask { [timeout = options.readTimeout] in
+                    try await Task.sleep(for: timeout)
+                    return nil
+                }
+                defer { group.cancelAll() }
+                guard let bytes = try await group.next() ?? nil else {
+                    throw APIError(408, "The body did not arrive in time.", code: "request_timeout")
+                }
+                return bytes
+            }
+        } catch is NIOTooManyBytesError {
+            context.closeSoon()
+            throw tooLarge
+        } catch let error as APIError {
+            context.closeSoon()
+            throw error
+        }
+    }
+}
+
+extension APIContext {
+    /// Ends the connection a moment after the response, when the rest of the request is not worth reading.
+    func closeSoon() {
+        channel.eventLoop.scheduleTask(in: .seconds(1)) { [channel] in channel.close(promise: nil) }
+    }
+}

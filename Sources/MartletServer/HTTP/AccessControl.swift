@@ -1,0 +1,67 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+
+/// Who may use the server.
+struct AccessControl: Sendable {
+    private let keys: [[UInt8]]
+    /// Names that `Host` and `Origin` may have; nil for any.
+    private let hosts: Set<String>?
+
+    private static let loopback: Set<String> = ["localhost", "127.0.0.1", "::1"]
+
+    init(_ options: ServerOptions) {
+        keys = options.apiKeys.map { Array($0.utf8) }
+        let isLocal = Self.loopback.contains(options.host)
+        hosts = isLocal ? Self.loopback.union(options.allowedHosts.map { $0.lowercased() }) : nil
+    }
+
+    /// - Throws: 401 unless the request has one of the keys, where there are any.
+    func checkKey(_ request: Request) throws(APIError) {
+        guard !keys.isEmpty else { return }
+        let authorization = request.headers[.authorization] ?? ""
+        let key =
+            authorization.lowercased().hasPrefix("bearer ")
+            ? Array(authorization.utf8.dropFirst(7)) : Array((request.headers[.apiKey] ?? "").utf8)
+        // All of them, so that time does not tell which one it was.
+        var isKnown = false
+        for candidate in keys where Self.areEqual(key, candidate) { isKnown = true }
+        guard isKnown else {
+            throw APIError(401, "Incorrect or missing API key.", code: "invalid_api_key")
+        }
+    }
+
+    /// Whether two keys are equal. The time depends on the length of the first one, which the caller knows, and on nothing
+    /// else.
+    static func areEqual(_ given: [UInt8], _ key: [UInt8]) -> Bool {
+        var difference = given.count ^ key.count
+        guard !key.isEmpty else { return false }
+        for index in given.indices { difference |= Int(given[index] ^ key[index % key.count]) }
+        return difference == 0
+    }
+
+    /// A page of some other site must not reach a server on this machine through the browser of who looks at it, neither
+    /// by its own name (DNS rebinding) nor across origins.
+    ///
+    /// - Throws: 403.
+    func checkOrigin(_ request: Request) throws(APIError) {
+        guard let hosts else { return }
+        if let authority = request.head.authority, !hosts.contains(Self.hostName(authority)) {
+            throw APIError(403, "The Host header names another machine.", code: "forbidden")
+        }
+        if let origin = request.headers[.origin] {
+            guard let host = URL(string: origin)?.host(), hosts.contains(Self.hostName(host)) else {
+                throw APIError(403, "Requests from this Origin are not allowed.", code: "forbidden")
+            }
+        }
+    }
+
+    /// "[::1]:8080" is "::1".
+    static func hostName(_ authority: String) -> String {
+        var name = authority.lowercased()[...]
+        if name.hasPrefix("[") { return String(name.dropFirst().prefix { $0 != "]" }) }
+        if let colon = name.lastIndex(of: ":"), name.firstIndex(of: ":") == colon { name = name[..<colon] }
+        return String(name)
+    }
+}

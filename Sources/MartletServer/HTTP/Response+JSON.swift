@@ -1,0 +1,34 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import MartletJinja
+import NIOCore
+
+extension Response {
+    init(json: Value, status: Int = 200) {
+        // What the server makes always has JSON: no part of it is a template's.
+        let text = (try? json.json()) ?? "{}"
+        self.init(
+            status: .init(code: status), headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+
+    /// In Prometheus' text format.
+    init(text: String) {
+        self.init(
+            status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}
+
+extension HTTPField.Name {
+    static let requestID = named("X-Request-Id")
+    static let apiKey = named("X-Api-Key")
+    /// Where the request had fields that nobody knows.
+    static let martletWarning = named("X-Martlet-Warning")
+
+    private static func named(_ name: String) -> HTTPField.Name {
+        guard let name = HTTPField.Name(name) else { preconditionFailure("not a name of a header") }
+        return name
+    }
+}

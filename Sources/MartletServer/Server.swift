@@ -1,0 +1,82 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+public import Logging
+public import Martlet
+import NIOCore
+public import ServiceLifecycle
+import UnixSignals
+
+/// An HTTP server that speaks OpenAI's API, for one model.
+///
+/// As a `Service` it stops gracefully: it goes on with the requests that it has, and refuses others with 503; then it closes
+/// its connections.
+public struct Server: Service {
+    private let options: ServerOptions
+    private let responder: APIResponder
+    private let logger: Logger
+    private let onRunning: @Sendable (_ port: Int) -> Void
+
+    /// - Parameter onRunning: called once the server listens, with its port.
+    public init(
+        _ llm: LLM, options: ServerOptions, version: String, logger: Logger,
+        onRunning: @escaping @Sendable (_ port: Int) -> Void = { _ in }
+    ) {
+        self.options = options
+        self.logger = logger
+        self.onRunning = onRunning
+        let model = ServedModel(
+            llm, names: options.modelNames.isEmpty ? ["default"] : options.modelNames,
+            created: Int(Date().timeIntervalSince1970))
+        responder = APIResponder(model: model, options: options, version: version, logger: logger)
+    }
+
+    public func run() async throws {
+        var configuration = ApplicationConfiguration(address: .hostname(options.host, port: options.port))
+        configuration.availableConnectionsDelegate = MaximumAvailableConnections(options.maxConnections)
+        let application = Application(
+            responder: responder,
+            server: .http1(
+                configuration: .init(
+                    additionalChannelHandlers: [Disconnection()], idleTimeout: .seconds(Self.idleSeconds),
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))),
+            configuration: configuration,
+            onServerRunning: { [onRunning] channel in onRunning(channel.localAddress?.port ?? 0) },
+            logger: logger)
+        // On shutdown the last service is the first to be told: requests end before their connections do.
+        let drain = DrainService(responder: responder, timeout: options.drainTimeout)
+        let group = ServiceGroup(configuration: .init(services: [application, drain], logger: logger))
+        try await group.run()
+    }
+
+    /// Runs until SIGTERM or SIGINT; a second one ends the process at once.
+    public func runUntilSignalled() async throws {
+        let group = ServiceGroup(configuration: .init(services: [self], logger: logger))
+        let signals = Task {
+            var isStopping = false
+            for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
+                if isStopping { exit(130) }
+                isStopping = true
+                await group.triggerGracefulShutdown()
+            }
+        }
+        defer { signals.cancel() }
+        try await group.run()
+    }
+
+    /// A connection without a request, or with half of one.
+    private static let idleSeconds: Int64 = 15
+}
+
+/// Waits for the requests' end when the server is told to stop.
+private struct DrainService: Service {
+    let responder: APIResponder
+    let timeout: Duration
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await responder.drain(timeout: timeout)
+    }
+}

@@ -1,0 +1,314 @@
+import Foundation
+import Logging
+import Martlet
+import ServiceLifecycle
+import TestSupport
+import Testing
+
+@testable import MartletServer
+
+/// The server on a real socket, with the real model.
+@Suite(.enabled(if: TestModel.isPresent, Comment(rawValue: TestModel.absence)), .serialized, .timeLimit(.minutes(2)))
+struct ServerTests {
+    private struct Setup {
+        var options = ServerOptions()
+        var engine = EngineOptions()
+        var load = LoadOptions()
+
+        init() {
+            options.port = 0
+            options.modelNames = ["SmolLM2"]
+            load.contextLength = 1024
+            load.maxRequests = 4
+        }
+    }
+
+    /// A server for one test, with an engine of its own.
+    private static func withServer(
+        _ setup: Setup = Setup(),
+        _ body: (_ port: Int, _ llm: LLM, _ stop: @escaping @Sendable () async -> Void) async throws -> Void
+    ) async throws {
+        let llm = try await LLM.load(SharedFixtures.smolLM2?.path ?? "", options: setup.load, engine: setup.engine)
+        let (ports, continuation) = AsyncStream<Int>.makeStream()
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let server = Server(llm, options: setup.options, version: "1.2.3", logger: logger) { continuation.yield($0) }
+        let group = ServiceGroup(configuration: .init(services: [server], logger: logger))
+        let running = Task { try await group.run() }
+        let stop: @Sendable () async -> Void = {
+            await group.triggerGracefulShutdown()
+            _ = await running.result
+        }
+        var iterator = ports.makeAsyncIterator()
+        let port = try #require(await iterator.next())
+        do {
+            try await body(port, llm, stop)
+        } catch {
+            await stop()
+            throw error
+        }
+        await stop()
+        try await running.value
+        #expect(await llm.statistics.runningRequests == 0)
+        #expect(await llm.statistics.usedCacheRows == 0)
+    }
+
+    private static let question =
+        #"{"messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0"#
+    private static let endless = #"{"prompt": "Once upon a time", "ignore_eos": true, "temperature": 0"#
+
+    private static func post(_ port: Int, _ path: String, _ body: String, _ headers: [String: String] = [:])
+        async throws
+        -> HTTPClient.Response
+    {
+        try await HTTPClient.exchange(port: port, HTTPClient.request("POST", path, body: body, headers: headers))
+    }
+
+    private static func get(_ port: Int, _ path: String, _ headers: [String: String] = [:]) async throws
+        -> HTTPClient.Response
+    {
+        try await HTTPClient.exchange(port: port, HTTPClient.request("GET", path, headers: headers))
+    }
+
+    @Test func smallRoutesAnswer() async throws {
+        try await Self.withServer { port, llm, _ in
+            #expect(try await Self.get(port, "/health").status == 200)
+            #expect(try await Self.get(port, "/ready").status == 200)
+            #expect(try await Self.get(port, "/version").json?["version"] as? String == "1.2.3")
+            let models = try #require(try await Self.get(port, "/v1/models").json?["data"] as? [[String: Any]])
+            #expect(models.map { $0["id"] as? String } == ["SmolLM2"])
+            #expect(try await Self.get(port, "/v1/models/SmolLM2").json?["object"] as? String == "model")
+            #expect(try await Self.get(port, "/v1/models/gpt-4o").error?["code"] as? String == "model_not_found")
+            #expect(try await Self.get(port, "/nowhere").status == 404)
+            let wrong = try await Self.get(port, "/v1/completions")
+            #expect(wrong.status == 405 && wrong.headers["allow"] != nil)
+            let tokens = try await Self.post(
+                port, "/tokenize", #"{"prompt": "Hello wörld", "return_token_strs": true}"#)
+            #expect(tokens.json?["tokens"] as? [Int] == llm.tokenize("Hello wörld"))
+            #expect((tokens.json?["token_strs"] as? [String])?.first == "Hello")
+            let ids = llm.tokenize("Hello wörld").map(String.init).joined(separator: ",")
+            let text = try await Self.post(port, "/detokenize", "{\"tokens\": [\(ids)]}")
+            #expect(text.json?["prompt"] as? String == "Hello wörld")
+            #expect(
+                try await Self.post(port, "/detokenize", #"{"tokens": [99999999]}"#).error?["param"] as? String
+                    == "tokens")
+            let echoed = try await Self.get(port, "/health", ["X-Request-Id": "abc-1"])
+            #expect(echoed.headers["x-request-id"] == "abc-1")
+        }
+    }
+
+    @Test func aChatIsAnsweredWholeAndStreamed() async throws {
+        try await Self.withServer { port, _, _ in
+            let whole = try await Self.post(port, "/v1/chat/completions", Self.question + #", "colour": 1}"#)
+            #expect(whole.status == 200)
+            #expect(whole.headers["x-martlet-warning"]?.contains("colour") == true)
+            let message = ((whole.json?["choices"] as? [[String: Any]])?.first?["message"] as? [String: Any])
+            #expect(message?["content"] as? String == "The capital of France is Paris.")
+
+            let streamed = try await Self.post(
+                port, "/v1/chat/completions",
+                Self.question + #", "stream": true, "stream_options": {"include_usage": true}}"#)
+            #expect(streamed.headers["content-type"]?.hasPrefix("text/event-stream") == true)
+            #expect(streamed.body.hasSuffix("data: [DONE]\n\n"))
+            let events = streamed.events
+            #expect(Set(events.map { $0["id"] as? String }).count == 1)
+            let choices = events.compactMap { ($0["choices"] as? [[String: Any]])?.first }
+            let deltas = choices.compactMap { $0["delta"] as? [String: Any] }
+            #expect(deltas.first?["role"] as? String == "assistant")
+            #expect(deltas.first?["content"] as? String == "")
+            #expect(deltas.dropFirst().allSatisfy { $0["role"] == nil })
+            #expect(deltas.compactMap { $0["content"] as? String }.joined() == "The capital of France is Paris.")
+            #expect(choices.dropLast().allSatisfy { $0["finish_reason"] is NSNull })
+            #expect(choices.last?["finish_reason"] as? String == "stop")
+            #expect(deltas.last?.isEmpty == true)
+            let usage = try #require(events.last?["usage"] as? [String: Any])
+            #expect((events.last?["choices"] as? [Any])?.isEmpty == true)
+            let expected = try #require(whole.json?["usage"] as? [String: Any])
+            #expect(usage["completion_tokens"] as? Int == expected["completion_tokens"] as? Int)
+
+            let metrics = try await Self.get(port, "/metrics").body
+            #expect(
+                metrics.contains("martlet:request_success_total{finished_reason=\"stop\",model_name=\"SmolLM2\"} 2"))
+            #expect(metrics.contains("martlet:time_to_first_token_seconds_count{model_name=\"SmolLM2\"} 2"))
+            #expect(metrics.contains("martlet:num_requests_running{model_name=\"SmolLM2\"} 0"))
+            #expect(!metrics.contains("nan"))
+        }
+    }
+
+    @Test func severalPromptsStreamInterleaved() async throws {
+        try await Self.withServer { port, _, _ in
+            let body = #"{"prompt": ["One, two,", "Red, green,"], "max_tokens": 5, "temperature": 0, "logprobs": 1"#
+            let whole = try await Self.post(port, "/v1/completions", body + "}")
+            let streamed = try await Self.post(port, "/v1/completions", body + #", "stream": true}"#)
+            let choices = streamed.events.compactMap { ($0["choices"] as? [[String: Any]])?.first }
+            for (index, choice) in try #require(whole.json?["choices"] as? [[String: Any]]).enumerated() {
+                let parts = choices.filter { $0["index"] as? Int == index }
+                #expect(parts.compactMap { $0["text"] as? String }.joined() == choice["text"] as? String)
+                let offsets = parts.flatMap { ($0["logprobs"] as? [String: Any])?["text_offset"] as? [Int] ?? [] }
+                #expect(offsets == (choice["logprobs"] as? [String: Any])?["text_offset"] as? [Int])
+                #expect(parts.last?["finish_reason"] as? String == "length")
+            }
+        }
+    }
+
+    static let badBodies: [(body: String, status: Int, code: String)] = [
+        ("", 400, "invalid_json"), ("{", 400, "invalid_json"), ("{\"a\": \"\\ud800\"}", 400, "invalid_json"),
+        ("{\"a\": 1, \"a\": 2}", 400, "invalid_json"), ("\u{FEFF}{}", 400, "invalid_json"),
+        (String(repeating: "[", count: 100_000), 400, "invalid_json"), ("{}", 400, "missing_required_parameter"),
+        (#"{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}"#, 400, "invalid_type"),
+        (#"{"messages": [{"role": "user", "content": "x"}], "temperature": -1, "stream": true}"#, 400, "invalid_value"),
+        (
+            #"{"messages": [{"role": "user", "content": "x"}], "logit_bias": {"99999": 1}, "stream": true}"#, 400,
+            "invalid_value"
+        ),
+        (#"{"model": "gpt-4o", "messages": []}"#, 404, "model_not_found"),
+    ]
+
+    @Test func badRequestsGetOpenAIsErrors() async throws {
+        var setup = Setup()
+        setup.options.maxBodyBytes = 200_000
+        try await Self.withServer(setup) { port, _, _ in
+            for (body, status, code) in Self.badBodies {
+                let response = try await Self.post(port, "/v1/chat/completions", body)
+                #expect(response.status == status, "\(body.prefix(50))")
+                #expect(response.error?["code"] as? String == code)
+                #expect(response.error?["type"] as? String == "invalid_request_error")
+                #expect((response.error?["message"] as? String)?.isEmpty == false)
+                #expect(response.error?.keys.contains("param") == true)
+            }
+            let large = try await Self.post(port, "/v1/completions", String(repeating: " ", count: 200_001))
+            #expect(large.status == 413)
+            let chunked = HTTPClient.request(
+                "POST", "/v1/completions",
+                headers: ["Transfer-Encoding": "chunked", "Content-Type": "application/json"])
+            let chunk = Array("40000\r\n".utf8) + [UInt8](repeating: 32, count: 0x40000) + Array("\r\n0\r\n\r\n".utf8)
+            #expect(try await HTTPClient.exchange(port: port, chunked + chunk).status == 413)
+            let form = try await Self.post(port, "/v1/completions", "{}", ["Content-Type": "text/plain"])
+            #expect(form.status == 415)
+        }
+    }
+
+    @Test func keysAreWanted() async throws {
+        var setup = Setup()
+        setup.options.apiKeys = ["first", "second-key"]
+        try await Self.withServer(setup) { port, _, _ in
+            for path in ["/v1/models", "/metrics", "/version", "/nowhere", "/v1/models/x"] {
+                for headers in [
+                    [:], ["Authorization": "Bearer "], ["Authorization": "Bearer firs"],
+                    ["Authorization": "Basic first"],
+                    ["Authorization": "Bearer firstfirst"], ["X-Api-Key": "FIRST"],
+                ] {
+                    let response = try await Self.get(port, path, headers)
+                    #expect(response.status == 401)
+                    #expect(response.error?["code"] as? String == "invalid_api_key")
+                }
+            }
+            for headers in [
+                ["Authorization": "Bearer first"], ["authorization": "bearer second-key"], ["X-Api-Key": "first"],
+            ] {
+                #expect(try await Self.get(port, "/v1/models", headers).status == 200)
+            }
+            #expect(try await Self.get(port, "/health").status == 200)
+            #expect(try await Self.post(port, "/v1/chat/completions", "{}").status == 401)
+        }
+    }
+
+    @Test func otherSitesAreKeptOut() async throws {
+        var setup = Setup()
+        setup.options.allowedHosts = ["box.example"]
+        try await Self.withServer(setup) { port, _, _ in
+            for host in ["localhost.evil.com", "evil.com:\(port)", "169.254.169.254", "box.example.evil.com"] {
+                #expect(try await Self.get(port, "/v1/models", ["Host": host]).status == 403)
+            }
+            for host in ["localhost:\(port)", "127.0.0.1", "[::1]:80", "LOCALHOST", "box.example:1"] {
+                #expect(try await Self.get(port, "/v1/models", ["Host": host]).status == 200)
+            }
+            for origin in ["http://evil.com", "null", "https://localhost.evil.com"] {
+                #expect(try await Self.get(port, "/v1/models", ["Origin": origin]).status == 403)
+            }
+            #expect(try await Self.get(port, "/v1/models", ["Origin": "http://localhost:3000"]).status == 200)
+        }
+    }
+
+    @Test(arguments: [true, false]) func aClientThatLeavesEndsItsRequest(streams: Bool) async throws {
+        try await Self.withServer { port, llm, _ in
+            let body = Self.endless + ", \"max_tokens\": 1000, \"stream\": \(streams)}"
+            for _ in 0..<5 {
+                let client = try await HTTPClient.onThread {
+                    let client = try HTTPClient(port: port)
+                    try client.send(HTTPClient.request("POST", "/v1/completions", body: body))
+                    if streams { _ = try client.receive { $0.count > 1000 } }
+                    return client
+                }
+                while await llm.statistics.runningRequests == 0 { try await Task.sleep(for: .milliseconds(1)) }
+                client.disconnect()
+                let start = ContinuousClock.now
+                while await llm.statistics.runningRequests > 0 { try await Task.sleep(for: .milliseconds(1)) }
+                #expect(ContinuousClock.now - start < .milliseconds(500))
+            }
+            #expect(await llm.statistics.cancelledRequests == 5)
+        }
+    }
+
+    @Test func aFullQueueIsRefused() async throws {
+        var setup = Setup()
+        setup.engine.maxQueuedRequests = 1
+        setup.load.maxRequests = 1
+        try await Self.withServer(setup) { port, _, _ in
+            let body = Self.endless + ", \"max_tokens\": 300}"
+            let responses = try await withThrowingTaskGroup(of: HTTPClient.Response.self) { group in
+                for _ in 0..<8 { group.addTask { try await Self.post(port, "/v1/completions", body) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(Set(responses.map(\.status)) == [200, 429])
+            for response in responses where response.status == 429 {
+                #expect(response.error?["code"] as? String == "rate_limit_exceeded")
+                #expect((1...60).contains(Int(response.headers["retry-after"] ?? "") ?? 0))
+            }
+        }
+    }
+
+    @Test func shutdownFinishesStreams() async throws {
+        try await Self.withServer { port, llm, stop in
+            let body = Self.endless + ", \"max_tokens\": 400, \"stream\": true}"
+            let streams = (0..<4).map { _ in Task { try await Self.post(port, "/v1/completions", body) } }
+            while await llm.statistics.runningRequests < 4 { try await Task.sleep(for: .milliseconds(1)) }
+            let stopping = Task { await stop() }
+            // New requests are refused while the old ones go on.
+            while try await Self.get(port, "/ready").status == 200 { try await Task.sleep(for: .milliseconds(1)) }
+            let refused = try await Self.post(port, "/v1/completions", body)
+            #expect(refused.status == 503)
+            #expect(refused.error?["code"] as? String == "service_unavailable")
+            for stream in streams {
+                let response = try await stream.value
+                #expect(response.body.hasSuffix("data: [DONE]\n\n"))
+            }
+            await stopping.value
+        }
+    }
+
+    @Test func shutdownDoesNotWaitForEver() async throws {
+        var setup = Setup()
+        setup.options.drainTimeout = .milliseconds(100)
+        setup.load.contextLength = 4096
+        try await Self.withServer(setup) { port, llm, stop in
+            let body = Self.endless + ", \"max_tokens\": 4000, \"stream\": true}"
+            let stream = Task { try await Self.post(port, "/v1/completions", body) }
+            while await llm.statistics.generatedTokens < 4 { try await Task.sleep(for: .milliseconds(1)) }
+            await stop()
+            let response = try await stream.value
+            #expect(response.events.last?["error"] != nil)
+        }
+    }
+
+    @Test func keysAreComparedWhole() {
+        #expect(Self.compare("abc", "abc"))
+        for (given, key) in [("", "a"), ("a", ""), ("", ""), ("abcabc", "abc"), ("ab", "abc"), ("abd", "abc")] {
+            #expect(!Self.compare(given, key))
+        }
+    }
+
+    private static func compare(_ given: String, _ key: String) -> Bool {
+        AccessControl.areEqual(Array(given.utf8), Array(key.utf8))
+    }
+}
