@@ -1,5 +1,6 @@
 import Foundation
 public import MartletCheckpoints
+import MartletGraph
 package import MartletJinja
 package import MartletTokenizers
 
@@ -15,6 +16,9 @@ public final class LLM: Sendable {
     public let configuration: ModelConfiguration
     /// Tokens of prompt and answer together, at most.
     public let contextLength: Int
+    /// Tokens that the KV cache holds, of all requests together, and the bytes that they take.
+    public let cacheTokens: Int
+    public let cacheBytes: Int
     /// Seconds that loading took.
     public let loadTime: Double
     package let tokenizer: Tokenizer
@@ -46,6 +50,8 @@ public final class LLM: Sendable {
         let model = try LoadedModel(path: path, options: options, progress: progress)
         configuration = model.configuration
         contextLength = model.contextLength
+        cacheTokens = model.compiled.kvRows
+        cacheBytes = model.compiled.memory.kvCache
         loadTime = model.loadTime
         guard let tokenizer = model.tokenizer else {
             throw CheckpointError(file: path, reason: "has no tokenizer.json")

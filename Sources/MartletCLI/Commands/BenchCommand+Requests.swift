@@ -40,7 +40,9 @@ extension BenchCommand {
         options.pinsThreads = pinning.pinThreads
         options.maxRequests = requests.maxRequests
         options.maxBatchedTokens = max(chunk, requests.maxRequests)
+        requests.cacheSize.apply(to: &options)
         var engine = EngineOptions()
+        requests.sharing.apply(to: &engine)
         engine.maxQueuedRequests = trace.requests.count
         engine.maxQueuedTokens = max(trace.promptTokens, 1)
         let llm = try await ModelLoading.engine(path, options, engine)

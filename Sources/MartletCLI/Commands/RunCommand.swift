@@ -25,6 +25,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var sampling: SamplingOptions
     @Option(help: "Longest context in tokens, prompt and answer together. Default: the model's own limit.")
     var context: Int?
+    @OptionGroup var cacheSize: CacheSizeOptions
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var template: ChatTemplateOptions
     @Flag(help: "Print timings on stderr.")
@@ -70,6 +71,7 @@ struct RunCommand: AsyncParsableCommand {
         options.contextLength = context
         options.maxRequests = 1
         try template.apply(to: &options)
+        cacheSize.apply(to: &options)
         let bar = ProgressBar("loading")
         defer { bar.finish() }
         return try await LLM.load(path, options: options) { bar.update($0) }

@@ -10,6 +10,8 @@ struct EngineLimitOptions: ParsableArguments {
     var maxBatchedTokens = 512
     @Option(help: "Longest context in tokens, prompt and answer together. Default: the model's own limit.")
     var context: Int?
+    @OptionGroup var cacheSize: CacheSizeOptions
+    @OptionGroup var sharing: SharingOptions
 
     func validate() throws {
         guard (1...1024).contains(maxRequests) else { throw ValidationError("--max-requests must be 1 to 1024") }
@@ -24,10 +26,15 @@ struct EngineLimitOptions: ParsableArguments {
         options.maxRequests = maxRequests
         options.maxBatchedTokens = maxBatchedTokens
         options.contextLength = context
+        cacheSize.apply(to: &options)
         return options
     }
 
-    var engineOptions: EngineOptions { EngineOptions() }
+    var engineOptions: EngineOptions {
+        var options = EngineOptions()
+        sharing.apply(to: &options)
+        return options
+    }
 }
 
 /// The names that requests call the model by.

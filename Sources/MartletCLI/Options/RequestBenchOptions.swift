@@ -24,6 +24,8 @@ struct RequestBenchOptions: ParsableArguments {
     var seed: UInt64 = 0
     @Option(help: "Requests that run at the same time.")
     var maxRequests = 16
+    @OptionGroup var cacheSize: CacheSizeOptions
+    @OptionGroup var sharing: SharingOptions
 
     var isWanted: Bool { requests != nil || trace != nil }
 

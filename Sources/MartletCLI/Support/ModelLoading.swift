@@ -9,11 +9,19 @@ enum ModelLoading {
         return try LoadedModel(path: path, options: options) { bar.update($0) }
     }
 
-    /// A model with its engine.
+    /// A model with its engine. Tells a terminal how much it can hold.
     static func engine(_ path: String, _ options: LoadOptions, _ engine: EngineOptions) async throws -> LLM {
         let bar = ProgressBar("loading")
         defer { bar.finish() }
-        return try await LLM.load(path, options: options, engine: engine) { bar.update($0) }
+        let llm = try await LLM.load(path, options: options, engine: engine) { bar.update($0) }
+        bar.finish()
+        // For people; whoever reads stderr from a program expects news only.
+        guard Terminal.isInteractive else { return llm }
+        Terminal.warn(
+            "KV cache: \(Quantities.grouped(llm.cacheTokens)) tokens, \(Quantities.bytes(llm.cacheBytes)); "
+                + "\(engine.maxRequests ?? options.maxRequests) requests at once, "
+                + "the longest may have \(Quantities.grouped(llm.contextLength)) tokens")
+        return llm
     }
 
     /// Options for running one sequence of `tokens` tokens at most, in steps of `chunk`.
