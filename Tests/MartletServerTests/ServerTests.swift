@@ -218,15 +218,19 @@ struct ServerTests {
         setup.options.allowedHosts = ["box.example"]
         try await Self.withServer(setup) { port, _, _ in
             for host in ["localhost.evil.com", "evil.com:\(port)", "169.254.169.254", "box.example.evil.com"] {
-                #expect(try await Self.get(port, "/v1/models", ["Host": host]).status == 403)
+                let status = try await Self.get(port, "/v1/models", ["Host": host]).status
+                #expect(status == 403)
             }
             for host in ["localhost:\(port)", "127.0.0.1", "[::1]:80", "LOCALHOST", "box.example:1"] {
-                #expect(try await Self.get(port, "/v1/models", ["Host": host]).status == 200)
+                let status = try await Self.get(port, "/v1/models", ["Host": host]).status
+                #expect(status == 200)
             }
             for origin in ["http://evil.com", "null", "https://localhost.evil.com"] {
-                #expect(try await Self.get(port, "/v1/models", ["Origin": origin]).status == 403)
+                let status = try await Self.get(port, "/v1/models", ["Origin": origin]).status
+                #expect(status == 403)
             }
-            #expect(try await Self.get(port, "/v1/models", ["Origin": "http://localhost:3000"]).status == 200)
+            let status = try await Self.get(port, "/v1/models", ["Origin": "http://localhost:3000"]).status
+            #expect(status == 200)
         }
     }
 
