@@ -1,3 +1,5 @@
+package import MartletGraph
+
 /// Where one request stands: a state machine without side effects.
 ///
 /// There is no prefill state and no decode state. A request has tokens that are *known* (its prompt and what was
@@ -34,6 +36,8 @@ package struct RequestState: Sendable {
 
     package let id: RequestID
     package let promptCount: Int
+    /// What the prompt brings besides token ids.
+    package let features: TokenFeatures?
     package internal(set) var limits: Limits
     package let terms: RequestTerms
     package private(set) var status = Status.waiting
@@ -54,8 +58,11 @@ package struct RequestState: Sendable {
     /// Its client's account (`FairShare`), from the queue on.
     var account = 0
 
-    package init(id: RequestID, prompt: [Int32], limits: Limits, terms: RequestTerms = .init()) {
+    package init(
+        id: RequestID, prompt: [Int32], limits: Limits, terms: RequestTerms = .init(), features: TokenFeatures? = nil
+    ) {
         precondition(!prompt.isEmpty)
+        self.features = features
         self.id = id
         self.limits = limits
         self.terms = terms
