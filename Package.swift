@@ -19,7 +19,10 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     ],
     targets: [
         // Level 0
@@ -27,6 +30,16 @@ let package = Package(
         .target(name: "MartletGraph", swiftSettings: settings),
         .target(name: "MartletJSON", swiftSettings: settings),
         .target(name: "MartletJinja", swiftSettings: settings),
+        .target(
+            name: "MartletHub",
+            dependencies: [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         // Level 1
         .target(name: "MartletCheckpoints", dependencies: ["MartletJSON"], swiftSettings: settings),
         .target(name: "MartletCPU", dependencies: ["MartletGraph", "CKernels"], swiftSettings: settings),
@@ -48,6 +61,7 @@ let package = Package(
             dependencies: [
                 "Martlet", "MartletServer", "MartletGraph", "MartletCheckpoints", "MartletTokenizers", "MartletJinja",
                 log,
+                "MartletHub",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -61,6 +75,7 @@ let package = Package(
         .testTarget(
             name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
+        .testTarget(name: "MartletHubTests", dependencies: ["MartletHub", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "MartletJinjaTests", dependencies: ["MartletJinja", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
@@ -85,7 +100,7 @@ let package = Package(
         .testTarget(
             name: "MartletCLITests",
             dependencies: [
-                "MartletCLI", "MartletCheckpoints", "TestSupport",
+                "MartletCLI", "MartletHub", "MartletCheckpoints", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
     ],

@@ -12,6 +12,7 @@ struct MartletCommand: AsyncParsableCommand {
             RunCommand.self, BatchCommand.self, BenchCommand.self, ShowCommand.self, TokenizeCommand.self,
             DetokenizeCommand.self,
             TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self,
+            PullCommand.self, ListCommand.self, RemoveCommand.self,
         ])
 
     static func main() async {
