@@ -38,6 +38,11 @@ package struct Tokenizer: Sendable {
         spelled.find(token).map { TokenID($0) }
     }
 
+    /// Whether every id stands for the same token in both.
+    package func hasSameVocabulary(as other: Tokenizer) -> Bool {
+        spelled.count == other.spelled.count && (0..<spelled.count).allSatisfy { spelled[$0] == other.spelled[$0] }
+    }
+
     /// How the file spells a token; nil if there is no such id.
     package func spelling(of id: TokenID) -> String? {
         spelled.contains(id) ? String(decoding: spelled[Int(id)], as: UTF8.self) : nil

@@ -36,13 +36,14 @@ final class FakeModel: @unchecked Sendable {
     private let logits: UnsafeMutablePointer<Float>
 
     init(
-        rowCount: Int, tokens: Int = 512, requests: Int = 16, vocabularySize: Int = FakeModel.vocabularySize
+        rowCount: Int, tokens: Int = 512, requests: Int = 16, sampledRows: Int? = nil,
+        vocabularySize: Int = FakeModel.vocabularySize
     ) {
         self.rowCount = rowCount
         self.vocabularySize = vocabularySize
-        limits = StepLimits(tokens: tokens, sampled: requests, requests: requests)
+        limits = StepLimits(tokens: tokens, sampled: sampledRows ?? requests, requests: requests)
         memory = Array(repeating: (-1, -1), count: rowCount)
-        logits = .allocate(capacity: requests * vocabularySize)
+        logits = .allocate(capacity: limits.sampled * vocabularySize)
     }
 
     deinit { logits.deallocate() }

@@ -133,6 +133,7 @@ import Testing
         let outputs = Self.outputs(Self.decoder, tokens: [0, 1, 2, 3], reason: nil) { $0.stop = ["o world"] }
         #expect(outputs.map(\.text) == ["Hell", "", ""])
         #expect(outputs.last?.finishReason == .stop)
+        #expect(outputs.map(\.stopString) == [nil, nil, "o world"])
         #expect(outputs.last?.usage.generatedTokens == 3)
     }
 

@@ -54,6 +54,8 @@ import Testing
         ("stopTokenIDs", { $0.stopTokenIDs = [100] }),
         ("logprobs", { $0.logprobs = -1 }),
         ("logprobs", { $0.logprobs = 21 }),
+        ("promptLogprobs", { $0.promptLogprobs = -1 }),
+        ("promptLogprobs", { $0.promptLogprobs = 21 }),
     ]
 
     @Test(arguments: refused.indices) func aBadFieldIsNamed(index: Int) {

@@ -37,7 +37,7 @@ enum SmolLM2 {
                 compute: run)
         }
 
-        private func run(_ input: StepInput) -> UnsafeBufferPointer<Float> { compiled.run(input) }
+        func run(_ input: StepInput) -> UnsafeBufferPointer<Float> { compiled.run(input) }
     }
 
     /// What transformers computes in float32 for two windows of 512 tokens of English prose.

@@ -18,6 +18,12 @@ public struct EngineOptions: Sendable, Hashable {
     /// Tokens of an answer that memory is set aside for when a request begins to run. Nil learns from the answers so far.
     /// Where it is too little, the newest requests are interrupted for a while.
     public var assumedAnswerTokens: Int?
+    /// How tokens are guessed ahead, for the model to verify several in one step; nil guesses none. Answers are the same.
+    public var speculation: Speculation?
+    /// Tokens of one request that are guessed ahead, at most. As many as save time are; that is measured all the time.
+    public var maxDraftTokens = 12
+    /// Guesses as many as it may, whether that saves time or not: for tests.
+    package var alwaysSpeculates = false
     /// Makes the seeds of requests that bring none repeatable, by their order of arrival; nil draws them at random.
     public var seed: UInt64?
 
@@ -27,7 +33,8 @@ public struct EngineOptions: Sendable, Hashable {
     public func validate() throws(EngineError) {
         for (name, value) in [
             ("maxBatchedTokens", maxBatchedTokens), ("maxRequests", maxRequests),
-            ("maxQueuedRequests", maxQueuedRequests), ("maxQueuedTokens", maxQueuedTokens),
+            ("maxDraftTokens", maxDraftTokens), ("maxQueuedRequests", maxQueuedRequests),
+            ("maxQueuedTokens", maxQueuedTokens),
             ("prefillChunk", prefillChunk),
         ] {
             if let value, value < 1 { throw .invalid(name, "must be at least 1, not \(value)") }

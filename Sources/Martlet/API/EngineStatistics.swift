@@ -27,6 +27,8 @@ public struct EngineStatistics: Sendable, Hashable {
     public var finishedRequests = 0
     public var cancelledRequests = 0
     public var failedRequests = 0
+    /// Nil where nothing is guessed ahead.
+    public var speculation: SpeculationStatistics?
     /// Time spent in steps, and the part of it that the model took.
     public var stepTime: Duration = .zero
     public var modelTime: Duration = .zero

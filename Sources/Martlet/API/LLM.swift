@@ -61,8 +61,17 @@ public final class LLM: Sendable {
         chatTemplateArguments = options.chatTemplateArguments
         var endTokens = configuration.eosTokenIDs.map { Int32(truncatingIfNeeded: $0) }
         endTokens += tokenizer.endTokens.filter { !endTokens.contains($0) }
+        let proposer: (any DraftProposer)? =
+            switch engineOptions.speculation {
+            case nil: nil
+            case .ngram: NGramProposer()
+            case .model(let path):
+                try DraftModelProposer(
+                    path: path, options: options, tokenizer: tokenizer, vocabularySize: model.vocabularySize)
+            }
         engine = try LLMEngine(
-            ModelRunner(model.compiled), contextLength: contextLength, endTokens: endTokens, options: engineOptions)
+            ModelRunner(model.compiled), contextLength: contextLength, endTokens: endTokens, options: engineOptions,
+            proposer: proposer)
     }
 
     /// The prompt that the model's chat template makes of a conversation, ready for the assistant's answer.

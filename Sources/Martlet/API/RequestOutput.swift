@@ -9,10 +9,14 @@ public struct RequestOutput: Sendable, Hashable {
     public var tokenIDs: [Int]
     /// For each of `tokenIDs`, when the parameters ask for it.
     public var logprobs: [TokenLogprobs]?
+    /// For each token of the prompt but the first, when the parameters ask for it: in the first part, and only there.
+    public var promptLogprobs: [TokenLogprobs]?
     /// The sum of the log-probabilities of the answer's tokens so far, when the parameters ask for them or for `bestOf`.
     public var cumulativeLogprob: Double?
     /// Not nil in the last part, and only there.
     public var finishReason: FinishReason?
+    /// The stop string that ended the answer, if it was one.
+    public var stopString: String?
     /// Of the request so far.
     public var usage: Usage
     /// Of the request so far.

@@ -1,7 +1,7 @@
 extension SamplingParameters {
     /// Most answers to one prompt, as in OpenAI's API.
     public static let maximumChoices = 128
-    /// Most alternatives that `logprobs` may ask for, as in OpenAI's API.
+    /// Most alternatives that `logprobs` and `promptLogprobs` may ask for, as in OpenAI's API.
     public static let maximumLogprobs = 20
     /// Most stop strings, and their longest size in UTF-8. Every byte of an answer is compared with each of them.
     public static let maximumStopStrings = 64
@@ -65,10 +65,11 @@ extension SamplingParameters {
                 "has a string of more than \(Self.maximumStopStringBytes) bytes")
         }
         for token in stopTokenIDs { try Self.check("stopTokenIDs", token >= 0, "has the negative token id \(token)") }
-        if let logprobs {
+        for (name, value) in [("logprobs", logprobs), ("promptLogprobs", promptLogprobs)] {
+            guard let value else { continue }
             try Self.check(
-                "logprobs", (0...Self.maximumLogprobs).contains(logprobs),
-                "must be between 0 and \(Self.maximumLogprobs), but is \(logprobs)")
+                name, (0...Self.maximumLogprobs).contains(value),
+                "must be between 0 and \(Self.maximumLogprobs), but is \(value)")
         }
     }
 

@@ -62,6 +62,9 @@ public struct SamplingParameters: Sendable, Hashable {
     /// Reports the chosen tokens' log-probabilities, and those of this many most likely tokens beside each; nil reports
     /// none. They are the model's own, before everything above.
     public var logprobs: Int?
+    /// Reports the log-probabilities of the prompt's tokens, each behind those before it, and those of this many most
+    /// likely tokens at its place; nil reports none. With the first part of the first answer.
+    public var promptLogprobs: Int?
 
     public init() {}
 }

@@ -38,7 +38,7 @@ package struct RequestMemory: ~Copyable {
         let start = request.computedCount
         // Rows of its own may lie behind the tree's: those of tokens that a twin had added before.
         guard prefixes.end(of: node) == start else { return }
-        let deeper = prefixes.descend(from: node, along: request.tokens, limit: request.knownCount - 1)
+        let deeper = prefixes.descend(from: node, along: request.tokens, limit: request.reusableCount)
         guard deeper != node else { return }
         request.prefixNode = deeper
         request.reuse(upTo: prefixes.end(of: deeper))

@@ -14,6 +14,7 @@ extension RequestOutput {
         if let part = next.logprobs { logprobs = (logprobs ?? []) + part }
         cumulativeLogprob = next.cumulativeLogprob
         finishReason = next.finishReason
+        stopString = next.stopString
         usage = next.usage
         timings = next.timings
     }

@@ -6,6 +6,8 @@ extension LLMEngine {
         endRequests()
         let start = ContinuousClock.now
         expireRequests(at: start)
+        speculator?.propose(&scheduler) { active[$0]?.sampling }
+        let proposed = ContinuousClock.now
         let step = scheduler.schedule(targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited)
         guard !step.isEmpty else { return false }
         noteAdmissions(step, at: start)
@@ -15,7 +17,8 @@ extension LLMEngine {
             sample(logits, for: step)
             let drawn = ContinuousClock.now
             deliver(scheduler.update(step, self.drawn), at: drawn)
-            count(step, model: computed - start, total: ContinuousClock.now - start)
+            speculator?.record(step, self.drawn, seconds: (drawn - proposed).seconds)
+            count(step, model: computed - proposed, total: ContinuousClock.now - start)
         } catch {
             fail(step, error)
         }
@@ -72,25 +75,48 @@ extension LLMEngine {
         var firstRow = 0
         for entry in step.entries where entry.sampledCount > 0 {
             guard let request = active[entry.id] else { preconditionFailure("a scheduled request is active") }
+            recordPrompt(entry, logits, firstRow: firstRow, of: request)
+            firstRow += entry.promptRowCount
+            guard entry.drawCount > 0 else { continue }
             drawn.beginEntry()
-            for offset in 0..<entry.sampledCount {
-                let position = entry.firstSampledPosition + offset
-                let start = (firstRow + offset) * sampler.vocabularySize
-                let row = UnsafeBufferPointer(rebasing: logits[start..<start + sampler.vocabularySize])
-                let sample = draw(row, for: request, position: position)
+            for offset in 0..<entry.drawCount {
+                let position = entry.firstSampledPosition + entry.promptRowCount + offset
+                let sample = draw(row(firstRow + offset, of: logits), for: request, position: position)
                 samples.append(sample)
                 let token = try? sample.get().token
                 drawn.append(token)
                 guard let token, scheduler.running[entry.index].isDrafted(token, at: position) else { break }
             }
-            firstRow += entry.sampledCount
+            firstRow += entry.drawCount
+        }
+    }
+
+    private func row(_ index: Int, of logits: UnsafeBufferPointer<Float>) -> UnsafeBufferPointer<Float> {
+        let start = index * sampler.vocabularySize
+        return UnsafeBufferPointer(rebasing: logits[start..<start + sampler.vocabularySize])
+    }
+
+    /// Takes note of the log-probabilities of a prompt's tokens.
+    private func recordPrompt(
+        _ entry: SchedulerOutput.Entry, _ logits: UnsafeBufferPointer<Float>, firstRow: Int, of request: ActiveRequest
+    ) {
+        guard entry.promptRowCount > 0, let alternatives = request.promptLogprobs?.alternatives else { return }
+        for offset in 0..<entry.promptRowCount {
+            let token = scheduler.running[entry.index].tokens[entry.firstSampledPosition + offset]
+            do {
+                request.promptLogprobs?.tokens.append(
+                    try sampler.logprobs(of: token, row(firstRow + offset, of: logits), alternatives: alternatives))
+            } catch {
+                request.promptLogprobs?.failure = error
+            }
         }
     }
 
     private func draw(
         _ row: UnsafeBufferPointer<Float>, for request: ActiveRequest, position: Int
     ) -> Result<SampledToken, EngineError> {
-        do {
+        do throws(EngineError) {
+            if let failure = request.promptLogprobs?.failure { throw failure }
             let sample = try sampler.sample(row, request.sampling, position: position)
             request.sampling.record(sample.token)
             return .success(sample)
@@ -107,8 +133,9 @@ extension LLMEngine {
             case .success(let sample):
                 request.events.yield(
                     TokenEvent(
-                        sample: sample, finishReason: update.finishReason, admitted: request.admitted ?? now,
-                        drawn: now, cachedTokens: update.cachedCount))
+                        sample: sample, prompt: request.promptLogprobs?.tokens, finishReason: update.finishReason,
+                        admitted: request.admitted ?? now, drawn: now, cachedTokens: update.cachedCount))
+                request.promptLogprobs = nil
                 counters.generatedTokens += 1
                 guard update.finishReason != nil else { continue }
                 request.events.finish()

@@ -14,6 +14,8 @@ public actor LLMEngine {
     var active: [RequestID: ActiveRequest] = [:]
     var counters = EngineStatistics()
     var costs = StepCostModel()
+    /// Nil where nothing is guessed.
+    let speculator: Speculator?
     /// The step's draws, in the order of its entries with logits; kept so that a step allocates nothing.
     var samples: [Result<SampledToken, EngineError>] = []
     var drawn = DrawnTokens()
@@ -31,6 +33,8 @@ public actor LLMEngine {
         var sampling: SamplingState
         let events: AsyncThrowingStream<TokenEvent, any Error>.Continuation
         var admitted: ContinuousClock.Instant?
+        /// Until they are delivered with the first token; nil unless asked for.
+        var promptLogprobs: PromptLogprobs?
 
         init(sampling: SamplingState, events: AsyncThrowingStream<TokenEvent, any Error>.Continuation) {
             self.sampling = sampling
@@ -44,9 +48,11 @@ public actor LLMEngine {
     ///   - runner: the model; the engine is its only user from now on.
     ///   - contextLength: tokens of prompt and answer together, at most.
     ///   - endTokens: the model's end-of-sequence tokens.
+    ///   - proposer: guesses tokens for the model to verify; the engine is its only user from now on.
     /// - Throws: `invalidParameter` for options that are out of range, or beyond what the model was compiled for.
     package init(
-        _ runner: sending ModelRunner, contextLength: Int, endTokens: [Int32], options: EngineOptions = .init()
+        _ runner: sending ModelRunner, contextLength: Int, endTokens: [Int32], options: EngineOptions = .init(),
+        proposer: sending (any DraftProposer)? = nil
     ) throws(EngineError) {
         limits = try SchedulerLimits(options, runner.limits, contextLength: contextLength)
         self.endTokens = endTokens
@@ -56,6 +62,12 @@ public actor LLMEngine {
         scheduler = Scheduler(rowCount: runner.rowCount, limits: limits)
         samples.reserveCapacity(limits.maxSampledRows)
         self.runner = runner
+        if let proposer {
+            speculator = Speculator(
+                proposer, maxDraftTokens: options.maxDraftTokens, isAdaptive: !options.alwaysSpeculates)
+        } else {
+            speculator = nil
+        }
         thread.start(name: "martlet-engine") { [weak self] in
             self?.assumeIsolated { engine in
                 defer { engine.finishDrains() }
@@ -104,19 +116,22 @@ public actor LLMEngine {
         var parameters = request.parameters
         // Answers are ranked by these.
         if parameters.bestOf != nil { parameters.logprobs = parameters.logprobs ?? 0 }
+        // They are the same for all answers.
+        let promptLogprobs = id.choice == 0 ? parameters.promptLogprobs : nil
         let stopTokens = parameters.stopTokenIDs.map { Int32($0) } + (parameters.ignoreEOS ? [] : endTokens)
         try scheduler.add(
             RequestState(
                 id: id, prompt: request.prompt,
                 limits: .init(
                     maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens),
-                terms: RequestTerms(request.options, arrival: arrival)))
+                terms: RequestTerms(request.options, arrival: arrival), wantsPromptLogits: promptLogprobs != nil))
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
             sampling: SamplingState(
                 parameters, prompt: request.prompt, stopTokens: stopTokens, badWords: request.badWords,
                 seed: parameters.seed.map { $0 &+ UInt64(id.choice) } ?? drawSeed(for: id)),
             events: continuation)
+        active[id]?.promptLogprobs = promptLogprobs.map { PromptLogprobs(alternatives: $0) }
         return Choice(id: id, events: events, processor: OutputProcessor(id: id, request, arrival: arrival))
     }
 
@@ -177,6 +192,7 @@ public actor LLMEngine {
         statistics.prefixCacheQueries = scheduler.counters.prefixQueries
         statistics.prefixCacheHits = scheduler.counters.prefixHits
         statistics.preemptions = scheduler.counters.preemptions
+        statistics.speculation = speculator?.statistics
         return statistics
     }
 }

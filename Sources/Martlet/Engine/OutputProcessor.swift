@@ -47,7 +47,9 @@ package struct OutputProcessor: Sendable {
             text += stopStrings.flush()
         }
         isFinished = reason != nil
-        return output(text, event.sample, reason)
+        var output = output(text, event.sample, reason)
+        output.promptLogprobs = event.prompt.map { $0.compactMap(TokenLogprobs.init) }
+        return output
     }
 
     /// The last output of a request that was cancelled.
@@ -65,7 +67,8 @@ package struct OutputProcessor: Sendable {
         RequestOutput(
             id: id, index: choice, text: text, tokenIDs: sample.map { [Int($0.token)] } ?? [],
             logprobs: parameters.logprobs == nil ? nil : sample.flatMap(TokenLogprobs.init).map { [$0] } ?? [],
-            cumulativeLogprob: cumulativeLogprob, finishReason: reason, usage: usage, timings: timings)
+            cumulativeLogprob: cumulativeLogprob, finishReason: reason, stopString: stopStrings.match, usage: usage,
+            timings: timings)
     }
 }
 

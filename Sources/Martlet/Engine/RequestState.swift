@@ -47,6 +47,9 @@ package struct RequestState: Sendable {
     /// Whether it was ever part of a step.
     package private(set) var hasRun = false
     package private(set) var wasPreempted = false
+    /// The first position whose logits are still wanted for the prompt's own log-probabilities. The last position of the
+    /// prompt, where the answer begins, is none of them.
+    package private(set) var promptLogitsStart: Int
     /// Where the request's context leaves the prefix cache's tree; nil while it holds no memory.
     var prefixNode: Int?
     /// Whether its rows were brought together as far as possible (`RequestMemory.align`).
@@ -54,7 +57,9 @@ package struct RequestState: Sendable {
     /// Its client's account (`FairShare`), from the queue on.
     var account = 0
 
-    package init(id: RequestID, prompt: [Int32], limits: Limits, terms: RequestTerms = .init()) {
+    package init(
+        id: RequestID, prompt: [Int32], limits: Limits, terms: RequestTerms = .init(), wantsPromptLogits: Bool = false
+    ) {
         precondition(!prompt.isEmpty)
         self.id = id
         self.limits = limits
@@ -62,6 +67,7 @@ package struct RequestState: Sendable {
         promptCount = prompt.count
         tokens = prompt
         knownCount = prompt.count
+        promptLogitsStart = wantsPromptLogits ? 0 : prompt.count - 1
     }
 
     package var generatedCount: Int { knownCount - promptCount }
@@ -94,6 +100,10 @@ package struct RequestState: Sendable {
         if !hasRun { cachedCount = 0 }
     }
 
+    /// Known tokens that need not be computed where their K and V are in the pool already. One is always left: its logits
+    /// are what the request is for.
+    package var reusableCount: Int { wantsPromptLogits ? promptLogitsStart : knownCount - 1 }
+
     /// The K and V of the first `count` known tokens are in the pool already.
     package mutating func reuse(upTo count: Int) {
         precondition(count >= computedCount && count < knownCount)
@@ -106,8 +116,17 @@ package struct RequestState: Sendable {
     package mutating func advance(by count: Int) {
         precondition(slot != nil && count > 0 && computedCount + count <= tokens.count)
         computedCount += count
+        promptLogitsStart = max(promptLogitsStart, min(computedCount, promptCount - 1))
         hasRun = true
     }
+
+    /// How many of the next `count` tokens' logits are wanted for the prompt's own log-probabilities.
+    package func promptRowCount(ofNext count: Int) -> Int {
+        max(0, min(computedCount + count, promptCount - 1) - max(computedCount, promptLogitsStart))
+    }
+
+    /// Whether logits are wanted for the prompt's own log-probabilities.
+    package var wantsPromptLogits: Bool { promptLogitsStart < promptCount - 1 }
 
     /// Guesses the tokens that follow the known ones. What exceeds `maxTokens` is left out.
     package mutating func propose(_ draft: some Sequence<Int32>) {

@@ -32,7 +32,8 @@ package struct Scheduler: ~Copyable {
     private struct Budget {
         var tokens: Int
         var prompts: PromptAllowance
-        var draftTokens: Int
+        /// Rows of logits beyond one for each request: for drafts, and for the log-probabilities of prompts.
+        var extraRows: Int
     }
 
     package init(rowCount: Int, limits: SchedulerLimits) {
@@ -60,7 +61,7 @@ package struct Scheduler: ~Copyable {
         makeWayForUrgentRequest()
         var budget = Budget(
             tokens: limits.maxBatchedTokens, prompts: allowance,
-            draftTokens: limits.maxSampledRows - limits.maxRequests)
+            extraRows: limits.maxSampledRows - limits.maxRequests)
         var rowsRanOut = false
         scheduleNextTokens(&budget, &rowsRanOut)
         if output.entries.isEmpty { budget.prompts = .unlimited }
@@ -90,9 +91,8 @@ package struct Scheduler: ~Copyable {
                 if index == running.count { return }
             }
             waiting -= 1
-            let draft = max(0, min(budget.draftTokens, budget.tokens - 1 - waiting, memory.availableCount - 1))
+            let draft = max(0, min(budget.extraRows, budget.tokens - 1 - waiting, memory.availableCount - 1))
             running[index].truncateDraft(to: draft)
-            budget.draftTokens -= running[index].draftCount
             compute(index, 1 + running[index].draftCount, &budget)
             index += 1
         }
@@ -141,17 +141,20 @@ package struct Scheduler: ~Copyable {
         guard let slot = running[index].slot else { preconditionFailure("only running requests are scheduled") }
         let start = running[index].computedCount
         let isPrompt = !running[index].isDecoding
+        let promptRowCount = running[index].promptRowCount(ofNext: count)
         memory.extend(&running[index], by: count)
         shares.charge(running[index].account, tokens: count)
 
-        let sampledCount = max(0, 1 - running[index].uncomputedCount)
+        let sampledCount = promptRowCount + max(0, 1 - running[index].uncomputedCount)
         output.entries.append(
             .init(
-                id: running[index].id, index: index, slot: slot, start: start, count: count, sampledCount: sampledCount)
+                id: running[index].id, index: index, slot: slot, start: start, count: count, sampledCount: sampledCount,
+                promptRowCount: promptRowCount)
         )
         output.tokenCount += count
         output.sampledCount += sampledCount
         budget.tokens -= count
+        budget.extraRows -= max(0, sampledCount - 1)
         guard isPrompt else { return }
         output.promptTokenCount += count
         output.promptPositionCount += count * start + count * count / 2
@@ -159,9 +162,13 @@ package struct Scheduler: ~Copyable {
     }
 
     private func chunk(of request: borrowing RequestState, _ budget: borrowing Budget) -> Int {
-        min(
+        var count = min(
             request.uncomputedCount, limits.prefillChunk ?? .max, budget.tokens,
             budget.prompts.tokens(from: request.computedCount))
+        if request.wantsPromptLogits {
+            count = min(count, max(0, request.promptLogitsStart - request.computedCount) + 1 + budget.extraRows)
+        }
+        return count
     }
 
     // MARK: Preemption
@@ -206,9 +213,9 @@ package struct Scheduler: ~Copyable {
         updates.removeAll(keepingCapacity: true)
         var (entry, draw) = (0, 0)
         var anyFinished = false
-        for index in step.entries.indices where step.entries[index].sampledCount > 0 {
+        for index in step.entries.indices where step.entries[index].drawCount > 0 {
             let count = drawn.counts[entry]
-            precondition(count > 0 && count <= step.entries[index].sampledCount)
+            precondition(count > 0 && count <= step.entries[index].drawCount)
             if accept(drawn, draw..<draw + count, at: step.entries[index].index, id: step.entries[index].id) {
                 anyFinished = true
             }

@@ -11,11 +11,14 @@ package struct SchedulerOutput: Sendable {
         /// Tokens to compute: `start ..< start + count`.
         package var start: Int
         package var count: Int
-        /// How many of the last tokens want logits: none when known tokens are left, else 1, and 1 more for every token
-        /// of a draft.
+        /// How many of the last tokens want logits.
         package var sampledCount: Int
+        /// How many of these logits, the first ones, are for the prompt's own log-probabilities. Tokens are drawn from the
+        /// others: from none when known tokens are left, else from 1, and 1 more for every token of a draft.
+        package var promptRowCount = 0
 
-        /// Where the token that the first of these logits gives will stand.
+        package var drawCount: Int { sampledCount - promptRowCount }
+        /// Position of the token that is predicted by the first of these logits.
         package var firstSampledPosition: Int { start + count - sampledCount + 1 }
     }
 
@@ -31,8 +34,8 @@ package struct SchedulerOutput: Sendable {
     package internal(set) var preempted: [RequestID] = []
 
     package var isEmpty: Bool { entries.isEmpty }
-    /// Entries with logits.
-    package var sampledEntryCount: Int { entries.count { $0.sampledCount > 0 } }
+    /// Entries from whose logits tokens are drawn.
+    package var sampledEntryCount: Int { entries.count { $0.drawCount > 0 } }
 
     mutating func removeAll() {
         entries.removeAll(keepingCapacity: true)

@@ -39,7 +39,8 @@ package struct StopStringMatcher: Sendable {
     private let keepsMatch: Bool
     /// Text that a stop string may begin with.
     private var held: [UInt8] = []
-    package private(set) var isFinished = false
+    /// The stop string that ended the text.
+    package private(set) var match: String?
 
     /// - Parameters:
     ///   - strings: none of them empty.
@@ -48,6 +49,8 @@ package struct StopStringMatcher: Sendable {
         patterns = strings.map(Pattern.init)
         self.keepsMatch = keepsMatch
     }
+
+    package var isFinished: Bool { match != nil }
 
     /// Takes more text. Nothing comes after a stop string.
     ///
@@ -58,13 +61,14 @@ package struct StopStringMatcher: Sendable {
         guard !patterns.isEmpty else { return text }
         for byte in text.utf8 {
             held.append(byte)
-            var match = 0
-            for index in patterns.indices where patterns[index].advance(byte) {
-                match = max(match, patterns[index].bytes.count)
+            var longest: [UInt8] = []
+            for index in patterns.indices
+            where patterns[index].advance(byte) && patterns[index].bytes.count > longest.count {
+                longest = patterns[index].bytes
             }
-            if match > 0 && counts {
-                isFinished = true
-                if !keepsMatch { held.removeLast(match) }
+            if !longest.isEmpty && counts {
+                match = String(decoding: longest, as: UTF8.self)
+                if !keepsMatch { held.removeLast(longest.count) }
                 return flush()
             }
         }

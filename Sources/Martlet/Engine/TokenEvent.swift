@@ -1,6 +1,8 @@
 /// What the engine thread hands over for one token; text is made of it elsewhere.
 package struct TokenEvent: Sendable {
     package var sample: SampledToken
+    /// With the first token, when asked for: the prompt's tokens but the first, as if they had been drawn.
+    package var prompt: [SampledToken]?
     /// Not nil when the engine is done with the request.
     package var finishReason: FinishReason?
     /// When the request's first token was part of a step.
@@ -11,10 +13,11 @@ package struct TokenEvent: Sendable {
     package var cachedTokens: Int
 
     package init(
-        sample: SampledToken, finishReason: FinishReason?, admitted: ContinuousClock.Instant,
-        drawn: ContinuousClock.Instant, cachedTokens: Int = 0
+        sample: SampledToken, prompt: [SampledToken]? = nil, finishReason: FinishReason?,
+        admitted: ContinuousClock.Instant, drawn: ContinuousClock.Instant, cachedTokens: Int = 0
     ) {
         self.sample = sample
+        self.prompt = prompt
         self.finishReason = finishReason
         self.admitted = admitted
         self.drawn = drawn

@@ -48,8 +48,10 @@ public struct LoadOptions: Sendable {
     public var chatTemplate: String?
     /// Variables of the chat template for every conversation, such as `enable_thinking`; those of a prompt come first.
     public var chatTemplateArguments: [String: TemplateValue] = [:]
-    /// Rows of one step whose logits are computed; nil for one per request.
+    /// Rows of one step whose logits are computed; nil for one per request and `extraSampledRows`.
     package var maxSampledRows: Int?
+    /// For drafts, and for the log-probabilities of prompts. They take memory when they are used.
+    static let extraSampledRows = 64
     /// Graph rewrites; leave some out to measure what they bring.
     package var fusions = Fusion.all
 

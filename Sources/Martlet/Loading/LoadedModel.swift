@@ -12,6 +12,8 @@ package struct LoadedModel {
     package let loadTime: Double
 
     package var configuration: ModelConfiguration { outline.configuration }
+    /// Width of the logits.
+    package var vocabularySize: Int { compiled.plan.logits.shape.width }
     package var contextLength: Int { outline.contextLength }
     package var threads: Int { outline.threads }
     package var compute: LoadOptions.Compute { outline.compute }

@@ -35,7 +35,8 @@ package struct ModelOutline {
         graph = model.trace()
         compileOptions = CompileOptions(
             limits: StepLimits(
-                tokens: options.maxBatchedTokens, sampled: options.maxSampledRows ?? options.maxRequests,
+                tokens: options.maxBatchedTokens,
+                sampled: options.maxSampledRows ?? options.maxRequests + LoadOptions.extraSampledRows,
                 requests: options.maxRequests),
             kvRows: memory.kvRows, kvType: kvType.graphType, fusions: options.fusions)
     }

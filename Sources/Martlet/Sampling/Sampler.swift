@@ -65,6 +65,19 @@ package struct Sampler: ~Copyable {
         return result
     }
 
+    /// Log-probabilities of a token that was not drawn, but given.
+    ///
+    /// - Throws: `samplingFailed` when a logit is NaN or infinite.
+    package func logprobs(
+        of token: Int32, _ logits: UnsafeBufferPointer<Float>, alternatives: Int
+    ) throws(EngineError) -> SampledToken {
+        precondition(logits.count == vocabularySize)
+        guard let row = logits.baseAddress else { preconditionFailure("a row has logits") }
+        let peak = try scan(row)
+        return SampledToken(
+            token: token, logprobs: logprobs(of: token, in: row, peak: peak, alternatives: alternatives))
+    }
+
     /// Fills `blockMaxima`.
     ///
     /// - Returns: the largest logit.

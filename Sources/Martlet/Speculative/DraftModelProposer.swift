@@ -77,7 +77,7 @@ package final class DraftModelProposer: DraftProposer {
 
     // MARK: Guessing
 
-    package func propose(_ drafts: inout [Draft], price: DraftPrice, sampling: (RequestID) -> SamplingState) {
+    package func propose(_ drafts: inout [Draft], price: DraftPrice, sampling: (RequestID) -> SamplingState?) {
         let least = price.leastProbability(drafting: secondsPerGuess)
         open.removeAll(keepingCapacity: true)
         for index in drafts.indices {
@@ -99,7 +99,7 @@ package final class DraftModelProposer: DraftProposer {
     }
 
     /// One step of the draft model: a token more for every draft that is open.
-    private func draw(_ drafts: inout [Draft], _ sampling: (RequestID) -> SamplingState) throws {
+    private func draw(_ drafts: inout [Draft], _ sampling: (RequestID) -> SamplingState?) throws {
         let start = ContinuousClock.now
         input.removeAll()
         open.removeAll { !schedule(drafts[$0].id) }
@@ -111,8 +111,7 @@ package final class DraftModelProposer: DraftProposer {
         open.removeAll { index in
             guard let request = requests[drafts[index].id], request.isCaughtUp else { return true }
             defer { row += 1 }
-            let state = sampling(drafts[index].id)
-            guard
+            guard let state = sampling(drafts[index].id),
                 let token = try? sampler.sample(
                     rows.row(row, of: logits), state, position: request.tokens.count + request.guesses.count
                 ).token

@@ -15,7 +15,7 @@ package protocol DraftProposer: AnyObject {
     /// - Parameters:
     ///   - price: the least probability at which the model should verify a guess.
     ///   - sampling: how a request's tokens are drawn.
-    func propose(_ drafts: inout [Draft], price: DraftPrice, sampling: (RequestID) -> SamplingState)
+    func propose(_ drafts: inout [Draft], price: DraftPrice, sampling: (RequestID) -> SamplingState?)
 }
 
 /// Tokens that may follow a request's last one.

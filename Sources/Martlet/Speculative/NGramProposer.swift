@@ -30,7 +30,7 @@ package final class NGramProposer: DraftProposer {
 
     package func end(_ id: RequestID) { requests[id] = nil }
 
-    package func propose(_ drafts: inout [Draft], price: DraftPrice, sampling: (RequestID) -> SamplingState) {
+    package func propose(_ drafts: inout [Draft], price: DraftPrice, sampling: (RequestID) -> SamplingState?) {
         let least = price.leastProbability()
         for place in drafts.indices { propose(&drafts[place], least: least) }
     }

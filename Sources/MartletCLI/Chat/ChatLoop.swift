@@ -78,12 +78,16 @@ final class ChatLoop {
         do {
             let prompt = try model.prompt(for: conversation.messages(asking: question))
             let (model, parameters) = (model, parameters)
+            let before = await model.statistics.speculation
             let answer = try await interrupts.run {
                 try await AnswerStream.write(model.generate(prompt, parameters))
             }
             conversation.append(question: question, answer: answer.text)
             try StandardStream.output.write("\n\n")
-            if isVerbose, let last = answer.last { Terminal.warn(AnswerStream.timings(last, loadTime: nil) + "\n") }
+            guard isVerbose else { return }
+            if let last = answer.last { Terminal.warn(AnswerStream.timings(last, loadTime: nil)) }
+            if let before, let now = await model.statistics.speculation { Terminal.warn(now.text(since: before)) }
+            Terminal.warn("")
         } catch let error as EngineError {
             // The conversation is too long, or a parameter wrong: the user can do something about it.
             let hint = error.code == .contextLengthExceeded ? " (/clear forgets the conversation)" : ""

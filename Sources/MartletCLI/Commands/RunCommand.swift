@@ -28,6 +28,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var cacheSize: CacheSizeOptions
     @OptionGroup var compute: ComputeOptions
     @OptionGroup var template: ChatTemplateOptions
+    @OptionGroup var speculation: SpeculationOptions
     @Flag(help: "Print timings on stderr.")
     var verbose = false
 
@@ -74,7 +75,7 @@ struct RunCommand: AsyncParsableCommand {
         cacheSize.apply(to: &options)
         let bar = ProgressBar("loading")
         defer { bar.finish() }
-        return try await LLM.load(path, options: options) { bar.update($0) }
+        return try await LLM.load(path, options: options, engine: speculation.engineOptions()) { bar.update($0) }
     }
 
     private func answer(
@@ -87,7 +88,9 @@ struct RunCommand: AsyncParsableCommand {
         let answer = try await AnswerStream.write(model.generate(prompt, parameters))
         // A file or a pipe gets the answer as it is, but always whole lines.
         if !answer.text.hasSuffix("\n") { try StandardStream.output.write("\n") }
-        if verbose, let last = answer.last { Terminal.warn(AnswerStream.timings(last, loadTime: model.loadTime)) }
+        guard verbose else { return }
+        if let last = answer.last { Terminal.warn(AnswerStream.timings(last, loadTime: model.loadTime)) }
+        if let guesses = await model.statistics.speculation { Terminal.warn(guesses.text(since: .init())) }
     }
 
     /// What is piped in. Beside a prompt only pipes and files count: services are started with other inputs that never end.
