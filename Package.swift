@@ -41,13 +41,15 @@ let package = Package(
         .target(name: "MartletCPU", dependencies: ["MartletGraph", "CKernels"], swiftSettings: settings),
         .target(name: "MartletTokenizers", dependencies: ["MartletJinja", "MartletJSON"], swiftSettings: settings),
         // Level 2
-        .target(name: "MartletModels", dependencies: ["MartletGraph", "MartletCheckpoints"], swiftSettings: settings),
+        .target(
+            name: "MartletModels", dependencies: ["MartletGraph", "MartletCheckpoints", "MartletImages"],
+            swiftSettings: settings),
         // Level 3
         .target(
             name: "Martlet",
             dependencies: [
                 "MartletGraph", "MartletCheckpoints", "MartletJSON", "MartletJinja", "MartletCPU", "MartletTokenizers",
-                "MartletModels", log,
+                "MartletModels", "MartletImages", log,
             ],
             swiftSettings: settings),
         // Level 4
@@ -68,6 +70,7 @@ let package = Package(
             name: "MartletCLI",
             dependencies: [
                 "Martlet", "MartletServer", "MartletGraph", "MartletCheckpoints", "MartletTokenizers", "MartletJinja",
+                "MartletImages",
                 log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -101,7 +104,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "MartletTests",
-            dependencies: ["Martlet", "MartletGraph", "MartletCheckpoints", "TestSupport", "AllocationCounter"],
+            dependencies: [
+                "Martlet", "MartletGraph", "MartletCheckpoints", "MartletModels", "TestSupport", "AllocationCounter",
+            ],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
             name: "MartletServerTests",

@@ -35,6 +35,10 @@ static void multiply(const float *a, const float *b, int64_t count, float *out) 
 
 static void silu(const float *x, int64_t count, float *out) { map_unary(vector_silu, x, count, out); }
 
+static void gelu_erf(const float *x, int64_t count, float *out) { map_unary(vector_gelu_erf, x, count, out); }
+static void gelu_tanh(const float *x, int64_t count, float *out) { map_unary(vector_gelu_tanh, x, count, out); }
+static void gelu_quick(const float *x, int64_t count, float *out) { map_unary(vector_gelu_quick, x, count, out); }
+
 CK_TEMPLATE vector vector_silu_multiply(vector gate, vector up) { return vector_multiply(vector_silu(gate), up); }
 
 static void silu_multiply(const float *gate, const float *up, int64_t count, float *out) {
@@ -73,6 +77,35 @@ static void rms_norm(const float *row, const float *weight, float epsilon, int64
     }
 }
 
+// Sum over a row of (x - center)^power, power 1 or 2; element i goes into lane i mod 2 VECTOR_WIDTH.
+CK_TEMPLATE float sum_centered(const float *row, float center, int power, int64_t columns) {
+    vector sum[2] = {vector_set(0.0f), vector_set(0.0f)};
+    for (int64_t i = 0; i < columns; i += VECTOR_WIDTH) {
+        int64_t left = columns - i < VECTOR_WIDTH ? columns - i : VECTOR_WIDTH;
+        // Lanes beyond the row hold 0 - center, which must not count.
+        vector x = vector_subtract(vector_load_first(row + i, left), vector_set(center));
+        x = vector_keep(x, 0, left, vector_set(0.0f));
+        vector *lanes = &sum[i / VECTOR_WIDTH % 2];
+        *lanes = power == 1 ? vector_add(*lanes, x) : vector_multiply_add(x, x, *lanes);
+    }
+    return vector_sum_lanes(vector_add(sum[0], sum[1]));
+}
+
+// Layer normalization (Ba, Kiros and Hinton, 2016), with the mean first: no cancellation between large squares.
+static void layer_norm(const float *row, const float *weight, const float *bias, float epsilon, int64_t columns,
+                       float *out) {
+    float mean = sum_centered(row, 0.0f, 1, columns) / (float)columns;
+    float variance = sum_centered(row, mean, 2, columns) / (float)columns;
+    vector inverse = vector_set(1.0f / sqrtf(variance + epsilon));
+    for (int64_t i = 0; i < columns; i += VECTOR_WIDTH) {
+        int64_t left = columns - i < VECTOR_WIDTH ? columns - i : VECTOR_WIDTH;
+        vector x = vector_subtract(vector_load_first(row + i, left), vector_set(mean));
+        vector normal = vector_multiply(x, inverse);
+        vector_store_first(out + i, left, vector_multiply_add(
+            normal, vector_load_first(weight + i, left), vector_load_first(bias + i, left)));
+    }
+}
+
 // Rotary position embedding (RoFormer, Su et al., 2021), with the halves of the rotated dimensions as the pairs.
 static void rope(float *heads, int64_t head_count, int64_t head_dim, int64_t rotary, const float *cos,
                  const float *sin) {
@@ -91,9 +124,13 @@ static void rope(float *heads, int64_t head_count, int64_t head_dim, int64_t rot
 
 CK_TEMPLATE void fill_elementwise(ck_kernels *table) {
     table->rms_norm = rms_norm;
+    table->layer_norm = layer_norm;
     table->rope = rope;
     table->add = add;
     table->multiply = multiply;
     table->silu = silu;
     table->silu_multiply = silu_multiply;
+    table->gelu[CK_GELU_ERF] = gelu_erf;
+    table->gelu[CK_GELU_TANH] = gelu_tanh;
+    table->gelu[CK_GELU_QUICK] = gelu_quick;
 }

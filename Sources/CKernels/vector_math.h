@@ -42,3 +42,37 @@ CK_TEMPLATE vector vector_silu(vector x) {
     vector negative = vector_subtract(vector_set(0.0f), x);
     return vector_divide(x, vector_add(vector_set(1.0f), vector_exp(negative)));
 }
+
+// x / (1 + e^(-1.702 x)).
+CK_TEMPLATE vector vector_gelu_quick(vector x) {
+    vector e = vector_exp(vector_multiply(vector_set(-1.702f), x));
+    return vector_divide(x, vector_add(vector_set(1.0f), e));
+}
+
+// (1 + tanh u) / 2 = 1 / (1 + e^(-2u)), with u = sqrt(2 / pi) (x + 0.044715 x^3).
+CK_TEMPLATE vector vector_gelu_tanh(vector x) {
+    vector square = vector_multiply(x, x);
+    const float scale = -2 * 0x1.988454p-1f;
+    vector factor = vector_multiply_add(square, vector_set(scale * 0.044715f), vector_set(scale));
+    vector e = vector_exp(vector_multiply(factor, x));
+    return vector_divide(x, vector_add(vector_set(1.0f), e));
+}
+
+// erf within 2e-7 (Abramowitz and Stegun, 7.1.26): 1 - t p(t) e^(-z^2) with t = 1 / (1 + 0.3275911 z), for z >= 0. With
+// z = |x| / sqrt 2 and h = t p(t) e^(-z^2) / 2 GELU is x (1 - h) for positive x and x h for negative: max(x, 0) - |x| h.
+CK_TEMPLATE vector vector_gelu_erf(vector x) {
+    // Beyond 100 h is 0, and stays it.
+    vector magnitude = vector_maximum(vector_subtract(vector_set(0.0f), x), x);
+    magnitude = vector_minimum(vector_set(100.0f), magnitude);
+    vector z = vector_multiply(magnitude, vector_set(0x1.6a09e6p-1f));
+    vector t = vector_divide(
+        vector_set(1.0f), vector_multiply_add(z, vector_set(0.3275911f), vector_set(1.0f)));
+    vector p = vector_set(1.061405429f);
+    p = vector_multiply_add(p, t, vector_set(-1.453152027f));
+    p = vector_multiply_add(p, t, vector_set(1.421413741f));
+    p = vector_multiply_add(p, t, vector_set(-0.284496736f));
+    p = vector_multiply_add(p, t, vector_set(0.254829592f));
+    vector e = vector_exp(vector_multiply(vector_subtract(vector_set(0.0f), z), z));
+    vector half = vector_multiply(vector_multiply(vector_set(0.5f), e), vector_multiply(p, t));
+    return vector_subtract_product(vector_maximum(vector_set(0.0f), x), magnitude, half);
+}

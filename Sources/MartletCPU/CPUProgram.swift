@@ -141,6 +141,12 @@ final class ParameterMemory {
         return block
     }
 
+    func store(_ values: [UInt8]) -> UnsafeMutablePointer<UInt8> {
+        let block = allocate(values.count, of: UInt8(0))
+        block.update(from: values, count: values.count)
+        return block
+    }
+
     deinit {
         for block in blocks { block.deallocate() }
     }

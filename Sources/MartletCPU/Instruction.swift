@@ -29,6 +29,10 @@ struct MatrixView {
 enum Instruction {
     case angles(RotaryTable)
     case embed(Unmanaged<PackedMatrix>, out: Rows)
+    case features(column: Int, out: Rows)
+    case replaceByFeatures(x: Rows, out: Rows)
+    case layerNorm(
+        weight: UnsafeMutablePointer<Float>, bias: UnsafeMutablePointer<Float>, epsilon: Float, x: Rows, out: Rows)
     case rmsNorm(weight: UnsafeMutablePointer<Float>, group: Int, epsilon: Float, x: Rows, out: Rows)
     case skipRMSNorm(
         weight: UnsafeMutablePointer<Float>, epsilon: Float, residual: Rows, x: Rows, sum: Rows, out: Rows)
@@ -38,6 +42,10 @@ enum Instruction {
     case add(Rows, Rows, out: Rows)
     case multiply(Rows, Rows, out: Rows)
     case silu(Rows, out: Rows)
+    case gelu(ck_gelu, x: Rows, out: Rows)
+    /// One of the parts that are put side by side, and the column where it goes.
+    case copyColumns(x: Rows, column: Int, out: Rows)
+    case groupRows(count: Int, x: Rows, out: Rows)
     case swiGLU(gate: Rows, up: Rows, out: Rows)
     case rope(RotaryTable, headDim: Int, x: Rows, out: Rows)
     case storeKV(KVPool.Layer, k: Rows, v: Rows)
@@ -56,6 +64,8 @@ struct RotaryTable {
     var inverseFrequencies: UnsafeMutablePointer<Float>
     var attentionFactor: Float
     var pairs: Int
+    /// `[pairs]`, or nil where a token has one position.
+    var axes: UnsafeMutablePointer<UInt8>?
     /// `[tokens][2][pairs]`: cos, then sin.
     var angles: UnsafeMutablePointer<Float>
 

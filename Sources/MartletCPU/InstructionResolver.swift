@@ -8,6 +8,7 @@ struct AttentionCall {
     var group: Int
     var scale: Float
     var window: Int
+    var scope: AttentionScope
     var query: Rows
     var out: Rows
 }
@@ -60,6 +61,13 @@ struct InstructionResolver {
             switch call.op {
             case .embed(let weight):
                 return .embed(.passUnretained(weights[weight]), out: outputs[0])
+            case .features(let column):
+                return .features(column: column, out: outputs[0])
+            case .replaceByFeatures: return .replaceByFeatures(x: inputs[0], out: outputs[0])
+            case .layerNorm(let norm):
+                return .layerNorm(
+                    weight: parameters.store(norm.weight.values), bias: parameters.store(norm.bias.values),
+                    epsilon: norm.epsilon, x: inputs[0], out: outputs[0])
             case .rmsNorm(let norm):
                 return .rmsNorm(
                     weight: parameters.store(norm.weight.values), group: norm.weight.values.count,
@@ -79,6 +87,8 @@ struct InstructionResolver {
             case .add: return .add(inputs[0], inputs[1], out: outputs[0])
             case .multiply: return .multiply(inputs[0], inputs[1], out: outputs[0])
             case .silu: return .silu(inputs[0], out: outputs[0])
+            case .gelu(let kind): return .gelu(kind.kernel, x: inputs[0], out: outputs[0])
+            case .groupRows(let count): return .groupRows(count: count, x: inputs[0], out: outputs[0])
             case .swiGLU: return .swiGLU(gate: inputs[0], up: inputs[1], out: outputs[0])
             case .rope(let embedding, let headDim):
                 return .rope(rotary(embedding), headDim: headDim, x: inputs[0], out: outputs[0])
@@ -91,19 +101,30 @@ struct InstructionResolver {
                 return .attention(
                     AttentionCall(
                         layer: layer(attention.kv), heads: attention.heads, group: attention.group,
-                        scale: attention.scale, window: attention.window, query: inputs[0], out: outputs[0]))
+                        scale: attention.scale, window: attention.window, scope: attention.scope, query: inputs[0],
+                        out: outputs[0]))
             case .experts(let experts):
                 return .experts(expertsCall(experts, inputs: inputs, outputs: outputs))
             case .rows: return .rows(x: inputs[0], out: outputs[0])
             case .convert: return .convert(x: inputs[0], out: outputs[0])
-            case .slice: preconditionFailure("a slice is no call")
+            case .slice, .concatenate: preconditionFailure("\(call.op.name) is no instruction")
             }
         }
         return rotaries.values.map(Instruction.angles)
             + plan.calls.flatMap { call -> [Instruction] in
+                if case .concatenate = call.op { return concatenate(call) }
                 guard case .rows(let attention) = kv else { return [instruction(call)] }
                 return rowInstructions(call, attention, rotary) ?? [instruction(call)]
             }
+    }
+
+    /// Every part is copied to its columns.
+    private func concatenate(_ call: Plan.Call) -> [Instruction] {
+        var column = 0
+        return call.inputs.map { part in
+            defer { column += part.shape.width }
+            return .copyColumns(x: rows(part), column: column, out: rows(call.outputs[0]))
+        }
     }
 
     /// What a call becomes where K and V are plain rows; nil if they are no concern of the call's.
@@ -159,7 +180,17 @@ struct InstructionResolver {
     private func table(_ rotary: RotaryEmbedding) -> RotaryTable {
         RotaryTable(
             inverseFrequencies: parameters.store(rotary.inverseFrequencies), attentionFactor: rotary.attentionFactor,
-            pairs: rotary.inverseFrequencies.count,
+            pairs: rotary.inverseFrequencies.count, axes: rotary.axes.isEmpty ? nil : parameters.store(rotary.axes),
             angles: parameters.allocate(plan.limits.tokens * rotary.dimensions))
+    }
+}
+
+extension GELU {
+    fileprivate var kernel: ck_gelu {
+        switch self {
+        case .exact: CK_GELU_ERF
+        case .tanh: CK_GELU_TANH
+        case .quick: CK_GELU_QUICK
+        }
     }
 }

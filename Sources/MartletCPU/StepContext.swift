@@ -27,6 +27,9 @@ final class StepContext {
     private(set) var sampled = 0
     private(set) var requests: UnsafeMutablePointer<Request>
     private(set) var requestCount = 0
+    /// The same for runs of tokens that attend to each other (`AttentionScope.window`).
+    private(set) var windows: UnsafeMutablePointer<Request>
+    private(set) var windowCount = 0
     /// Partial results of split requests, all query heads counted once per chunk: `queries · chunks`.
     private(set) var partialTokens = 0
     var hasSplitRequests: Bool { partialTokens > 0 }
@@ -39,6 +42,7 @@ final class StepContext {
         }
     }
 
+    private var windowCapacity = 1
     private var pages: UnsafeMutablePointer<Int32>
     private var pageCapacity: Int
 
@@ -51,12 +55,14 @@ final class StepContext {
 
     init(limits: StepLimits) {
         requests = .allocate(capacity: limits.requests)
+        windows = .allocate(capacity: windowCapacity)
         pageCapacity = 1024
         pages = .allocate(capacity: pageCapacity)
     }
 
     deinit {
         requests.deallocate()
+        windows.deallocate()
         pages.deallocate()
     }
 
@@ -64,32 +70,45 @@ final class StepContext {
         tokens = input.tokenCount
         sampled = input.sampledCount
         requestCount = input.requestCount
+        windowCount = input.windows.count
         partialTokens = 0
-        reservePages(input)
+        reserve(input)
         var nextPage = 0
-        for index in 0..<requestCount {
-            let source = input.requests[index]
-            let pageCount = (source.contextLength + KVPool.pageRows - 1) / KVPool.pageRows
-            let chunkCount = (source.contextLength + Self.chunkPositions - 1) / Self.chunkPositions
-            let isSplit = chunkCount > 1 && source.queryCount <= Self.splitQueryLimit
-            let blocks = (source.queryCount + Self.queryBlock - 1) / Self.queryBlock
-            requests[index] = Request(
-                queryStart: source.queryStart, queryCount: source.queryCount, contextLength: source.contextLength,
-                rows: source.rows, pages: pages + nextPage, chunkCount: chunkCount,
-                itemsPerHead: isSplit ? chunkCount : blocks, isSplit: isSplit, firstPartial: partialTokens)
-            for page in 0..<pageCount {
-                pages[nextPage &+ page] = Self.alignedPage(source, page)
-            }
+        for index in 0..<requestCount { requests[index] = request(input.requests[index], &nextPage) }
+        for index in 0..<windowCount { windows[index] = request(input.windows[index], &nextPage) }
+    }
+
+    private func request(_ source: StepInput.Request, _ nextPage: inout Int) -> Request {
+        let pageCount = Self.pageCount(source)
+        let chunkCount = (source.contextLength + Self.chunkPositions - 1) / Self.chunkPositions
+        let isSplit = chunkCount > 1 && source.queryCount <= Self.splitQueryLimit
+        let blocks = (source.queryCount + Self.queryBlock - 1) / Self.queryBlock
+        for page in 0..<pageCount {
+            pages[nextPage &+ page] = Self.alignedPage(source, page)
+        }
+        defer {
             nextPage += pageCount
             if isSplit { partialTokens += source.queryCount * chunkCount }
         }
+        return Request(
+            queryStart: source.queryStart, queryCount: source.queryCount, contextLength: source.contextLength,
+            rows: source.rows, pages: pages + nextPage, chunkCount: chunkCount,
+            itemsPerHead: isSplit ? chunkCount : blocks, isSplit: isSplit, firstPartial: partialTokens)
     }
 
-    private func reservePages(_ input: StepInput) {
-        var needed = 0
-        for index in 0..<input.requestCount {
-            needed += (input.requests[index].contextLength + KVPool.pageRows - 1) / KVPool.pageRows
+    private static func pageCount(_ request: StepInput.Request) -> Int {
+        (request.contextLength + KVPool.pageRows - 1) / KVPool.pageRows
+    }
+
+    private func reserve(_ input: StepInput) {
+        if windowCount > windowCapacity {
+            windows.deallocate()
+            windowCapacity = windowCount
+            windows = .allocate(capacity: windowCapacity)
         }
+        var needed = 0
+        for index in 0..<requestCount { needed += Self.pageCount(input.requests[index]) }
+        for index in 0..<windowCount { needed += Self.pageCount(input.windows[index]) }
         guard needed > pageCapacity else { return }
         pages.deallocate()
         pageCapacity = max(needed, 2 * pageCapacity)

@@ -9,11 +9,10 @@ import MartletGraph
 // or each chunk is an item of its own, the same partial results are folded in the same order: the bits are the same.
 extension Walk {
     func attention(_ call: AttentionCall, _ worker: Int) {
-        let kvHeads = call.layer.kvHeads
         // Quantizing a row needs whole groups; heads that don't fill them leave floats in the query's place first.
         let storesDirectly = call.out.format == .f32 || call.group &* call.layer.headDim % CK_GROUP == 0
         let target = storesDirectly ? call.out : call.query
-        forEachAttentionItem(kvHeads: kvHeads, splitOnly: false) { request, head, item in
+        forEachAttentionItem(call, splitOnly: false) { request, head, item in
             if request.pointee.isSplit {
                 splitChunk(call, request, head: head, chunk: item, worker)
             } else {
@@ -22,7 +21,7 @@ extension Walk {
         }
         if hasSplitRequests {
             barrier()
-            forEachAttentionItem(kvHeads: kvHeads, splitOnly: true) { request, head, _ in
+            forEachAttentionItem(call, splitOnly: true) { request, head, _ in
                 mergeChunks(call, request, head: head, target, worker)
             }
         }
@@ -35,8 +34,12 @@ extension Walk {
     /// Hands out (request, KV head, item), the last items of a request first: under a causal mask they are the longest.
     @inline(__always)
     private func forEachAttentionItem(
-        kvHeads: Int, splitOnly: Bool, _ body: (UnsafeMutablePointer<StepContext.Request>, Int, Int) -> Void
+        _ call: AttentionCall, splitOnly: Bool,
+        _ body: (UnsafeMutablePointer<StepContext.Request>, Int, Int) -> Void
     ) {
+        let kvHeads = call.layer.kvHeads
+        let (requests, requestCount) =
+            call.scope == .window ? (windows, windowCount) : (self.requests, self.requestCount)
         func items(_ request: UnsafeMutablePointer<StepContext.Request>) -> Int {
             splitOnly ? (request.pointee.isSplit ? 1 : 0) : request.pointee.itemsPerHead
         }
@@ -73,7 +76,8 @@ extension Walk {
             states[query &* stateFloats] = -.infinity
         }
         let firstPosition = request.pointee.contextLength &- request.pointee.queryCount &+ begin
-        let lastChunk = (firstPosition &+ tokens &- 1) / StepContext.chunkPositions
+        let lastVisible = call.scope == .past ? firstPosition &+ tokens &- 1 : request.pointee.contextLength &- 1
+        let lastChunk = lastVisible / StepContext.chunkPositions
         let firstVisible = call.window > 0 ? max(0, firstPosition &- call.window &+ 1) : 0
         for chunk in (firstVisible / StepContext.chunkPositions)...lastChunk {
             attend(call, request, head: head, queries: begin..<begin &+ tokens, chunk: chunk, partial, worker)
@@ -161,7 +165,8 @@ extension Walk {
         let chunkPages = CK_CHUNK_PAGES
         let firstPage = chunk &* chunkPages
         let firstQuery = request.pointee.contextLength &- request.pointee.queryCount &+ queries.lowerBound
-        let lastPosition = firstQuery &+ queries.count &- 1
+        let seesAll = call.scope != .past
+        let lastPosition = seesAll ? request.pointee.contextLength &- 1 : firstQuery &+ queries.count &- 1
         let pageCount = min(chunkPages, lastPosition / KVPool.pageRows &+ 1 &- firstPage)
         let headDim = call.layer.headDim
         withUnsafeTemporaryAllocation(of: UnsafeRawPointer?.self, capacity: chunkPages) { pages in
@@ -176,8 +181,24 @@ extension Walk {
                 head_dim: Int64(headDim), first_query: Int64(firstQuery), pages: pages.baseAddress,
                 page_count: Int64(max(pageCount, 0)), first_position: Int64(firstPage &* KVPool.pageRows),
                 window: Int64(call.window), scale: call.scale, partials: partials)
+            if seesAll { standTogether(&job, at: lastPosition, scratch[worker].queries) }
             ck_run_attention(kernels, call.layer.type, &job)
         }
+    }
+
+    /// Makes a job's query tokens heads of one token at the last position, which sees all positions there are: so queries
+    /// see what comes after them too, with the kernels for those that don't. They are copied to lie like heads.
+    private func standTogether(_ job: inout ck_attention, at position: Int, _ queries: UnsafeMutablePointer<Float>) {
+        let width = Int(job.group &* job.head_dim)
+        for token in 0..<Int(job.query_tokens) {
+            memcpy(
+                queries + token &* width, job.queries + token &* Int(job.query_stride),
+                width &* MemoryLayout<Float>.size)
+        }
+        job.queries = UnsafePointer(queries)
+        job.group = job.group &* job.query_tokens
+        job.query_tokens = 1
+        job.first_query = Int64(position)
     }
 
     /// The pool's page with positions 64 i …, or the worker's scratch page `slot` with the scattered rows gathered.

@@ -58,6 +58,54 @@ extension Walk {
         }
     }
 
+    func features(column: Int, _ out: Rows) {
+        forEachRow(out) { row in
+            let bytes = out.width &* MemoryLayout<Float>.size
+            if let source = features[row] {
+                memcpy(out.row(row), source + column, bytes)
+            } else {
+                memset(out.row(row), 0, bytes)
+            }
+        }
+    }
+
+    func replaceByFeatures(_ x: Rows, _ out: Rows) {
+        forEachRow(out) { row in
+            let source = features[row] ?? UnsafePointer(x.row(row))
+            if source != out.row(row) { memcpy(out.row(row), source, out.width &* MemoryLayout<Float>.size) }
+        }
+    }
+
+    func groupRows(_ count: Int, _ x: Rows, _ out: Rows) {
+        forEachRow(out) { row in
+            for part in 0..<count {
+                memcpy(
+                    out.row(row) + part &* x.width, x.row(row &* count &+ part), x.width &* MemoryLayout<Float>.size)
+            }
+        }
+    }
+
+    func layerNorm(
+        _ weight: UnsafePointer<Float>, _ bias: UnsafePointer<Float>, _ epsilon: Float, _ x: Rows, _ out: Rows,
+        _ worker: Int
+    ) {
+        let temporary = scratch[worker].row
+        forEachRow(out) { row in
+            let target = out.format == .f32 ? out.row(row) : temporary
+            kernels.pointee.layer_norm(x.row(row), weight, bias, epsilon, Int64(out.width), target)
+            if out.format != .f32 { store(temporary, row: row, of: out) }
+        }
+    }
+
+    func gelu(_ kind: ck_gelu, _ x: Rows, _ out: Rows, _ worker: Int) {
+        let temporary = scratch[worker].row
+        forEachRow(out) { row in
+            let target = out.format == .f32 ? out.row(row) : temporary
+            ck_run_gelu(kernels, kind, x.row(row), Int64(out.width), target)
+            if out.format != .f32 { store(temporary, row: row, of: out) }
+        }
+    }
+
     func rmsNorm(
         _ weight: UnsafePointer<Float>, group: Int, _ epsilon: Float, _ x: Rows, _ out: Rows, _ worker: Int
     ) {
@@ -98,9 +146,14 @@ extension Walk {
     func angles(_ table: RotaryTable) {
         forEachItem(of: tokenCount, grain: 8) { range in
             for token in range {
-                let position = Float(positions[token])
                 let (cosine, sine) = (table.cosine(token), table.sine(token))
                 for pair in 0..<table.pairs {
+                    let position =
+                        if let axes = table.axes {
+                            Float(rotaryPositions[token][Int(axes[pair])])
+                        } else {
+                            Float(positions[token])
+                        }
                     let angle = position * table.inverseFrequencies[pair]
                     cosine[pair] = cosf(angle) * table.attentionFactor
                     sine[pair] = sinf(angle) * table.attentionFactor

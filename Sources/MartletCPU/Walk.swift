@@ -18,8 +18,12 @@ struct Walk {
     let positions: UnsafeMutablePointer<Int32>
     let rows: UnsafeMutablePointer<Int32>
     let sampled: UnsafeMutablePointer<Int32>
+    let features: UnsafeMutablePointer<UnsafePointer<Float>?>
+    let rotaryPositions: UnsafeMutablePointer<RotaryPosition>
     let requests: UnsafeMutablePointer<StepContext.Request>
     let requestCount: Int
+    let windows: UnsafeMutablePointer<StepContext.Request>
+    let windowCount: Int
     let hasSplitRequests: Bool
     var workerCount: Int { lockstep.count }
 
@@ -35,8 +39,12 @@ struct Walk {
         positions = input.positions
         rows = input.rows
         sampled = input.sampled
+        features = input.features
+        rotaryPositions = input.rotaryPositions
         requests = program.context.requests
         requestCount = program.context.requestCount
+        windows = program.context.windows
+        windowCount = program.context.windowCount
         hasSplitRequests = program.context.hasSplitRequests
     }
 
@@ -63,6 +71,10 @@ struct Walk {
         switch instruction {
         case .angles(let table): angles(table)
         case .embed(let matrix, let out): embed(matrix, out)
+        case .features(let column, let out): features(column: column, out)
+        case .replaceByFeatures(let x, let out): replaceByFeatures(x, out)
+        case .layerNorm(let weight, let bias, let epsilon, let x, let out):
+            layerNorm(weight, bias, epsilon, x, out, worker)
         case .rmsNorm(let weight, let group, let epsilon, let x, let out):
             rmsNorm(weight, group: group, epsilon, x, out, worker)
         case .skipRMSNorm(let weight, let epsilon, let residual, let x, let sum, let out):
@@ -77,6 +89,12 @@ struct Walk {
             forEachRow(out) { row in kernels.pointee.multiply(a.row(row), b.row(row), Int64(out.width), out.row(row)) }
         case .silu(let x, let out):
             forEachRow(out) { row in kernels.pointee.silu(x.row(row), Int64(out.width), out.row(row)) }
+        case .gelu(let kind, let x, let out): gelu(kind, x, out, worker)
+        case .copyColumns(let x, let column, let out):
+            forEachRow(out) { row in
+                memcpy(out.row(row) + column, x.row(row), x.width &* MemoryLayout<Float>.size)
+            }
+        case .groupRows(let count, let x, let out): groupRows(count, x, out)
         case .swiGLU(let gate, let up, let out): swiGLU(gate, up, out, worker)
         case .rope(let table, let headDim, let x, let out): rope(table, headDim: headDim, x, out)
         case .storeKV(let layer, let k, let v): storeKV(layer, k, v)

@@ -10,6 +10,8 @@ struct ScratchShape {
     var stateFloats = 0
     /// Query heads per KV head, at most.
     var group = 0
+    /// Floats of a query token's heads of one KV head, where all of a block's queries are brought together; or 0.
+    var queryFloats = 0
     /// Bytes of the gathered pages of one chunk.
     var gatherBytes = 0
 
@@ -21,6 +23,7 @@ struct ScratchShape {
             heads = max(heads, attention.heads)
             group = max(group, attention.group)
             stateFloats = max(stateFloats, 16 + valueStride)
+            if attention.scope != .past { queryFloats = max(queryFloats, attention.group * attention.kv.headDim) }
             let pageBytes = KVPool.pageBytes(headDim: attention.kv.headDim, plan.kvType)
             gatherBytes = max(gatherBytes, CK_CHUNK_PAGES * pageBytes)
         }
@@ -42,6 +45,8 @@ final class WorkerScratch {
         /// Running attention states of a query block, and the partial results of one chunk.
         var states: UnsafeMutablePointer<Float>
         var partials: UnsafeMutablePointer<Float>
+        /// Queries of a block that are brought together.
+        var queries: UnsafeMutablePointer<Float>
         /// Scattered KV rows gathered into pages.
         var pages: UnsafeMutableRawPointer
     }
@@ -61,6 +66,7 @@ final class WorkerScratch {
         let gateUp = reserve(gateUpCount * 4)
         let states = reserve(stateCount * 4)
         let partials = reserve(stateCount * 4)
+        let queries = reserve(StepContext.queryBlock * shape.queryFloats * 4)
         let pages = reserve(max(shape.gatherBytes, 1))
         let memory = UnsafeMutableRawPointer.allocate(byteCount: offset, alignment: 128)
         self.memory = memory
@@ -70,7 +76,7 @@ final class WorkerScratch {
         }
         addresses = Addresses(
             row: floats(row), gateUp: floats(gateUp), states: floats(states), partials: floats(partials),
-            pages: memory + pages)
+            queries: floats(queries), pages: memory + pages)
     }
 
     deinit { memory.deallocate() }

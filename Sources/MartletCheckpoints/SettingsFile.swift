@@ -79,6 +79,8 @@ package struct SettingsFile: Sendable {
         return value
     }
 
+    package func isList(_ key: String) -> Bool { json[key].array != nil }
+
     package func integers(_ key: String) throws(CheckpointError) -> [Int]? {
         if !has(key) { return nil }
         guard let list = json[key].array else { throw unexpected(key, "a list") }

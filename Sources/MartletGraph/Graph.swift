@@ -71,11 +71,13 @@ package struct Graph: Sendable {
         if output == old { output = new }
     }
 
-    /// Layers that keep K and V, ascending: what the KV pool must hold.
+    /// Layers that keep K and V, ascending: what the KV pool must hold. The layers of a vision tower take turns with one
+    /// place, as nothing of it is read again.
     package var kvLayers: [KVLayer] {
-        nodes.compactMap {
+        var seen = Set<KVLayer>()
+        return nodes.compactMap {
             switch $0.op {
-            case .storeKV(let layer), .ropeStoreKV(_, let layer): layer
+            case .storeKV(let layer), .ropeStoreKV(_, let layer): seen.insert(layer).inserted ? layer : nil
             default: nil
             }
         }

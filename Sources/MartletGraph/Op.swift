@@ -6,6 +6,12 @@ package enum Op: Sendable {
 
     /// () → rows of the table, by token id.
     case embed(LinearWeight)
+    /// () → columns from `column` on of the rows that the step brings (`StepInput.features`); zeros for tokens without.
+    case features(column: Int)
+    /// x → x with the rows of tokens that bring features replaced by the first columns of these.
+    case replaceByFeatures
+    /// x → (x - mean) / deviation · weight + bias.
+    case layerNorm(LayerNormParameters)
     /// x → x / rms(x) · weight, over each run of `weight.count` columns (a whole row, or each head).
     case rmsNorm(RMSNormParameters)
     /// x → x Wᵀ.
@@ -18,6 +24,12 @@ package enum Op: Sendable {
     case multiply
     /// x → x · sigmoid(x).
     case silu
+    /// x → x · Φ(x).
+    case gelu(GELU)
+    /// a, b … → their columns side by side.
+    case concatenate
+    /// x → `count` rows side by side, a row for each sampled token: row i is made of the rows `count · i` and following.
+    case groupRows(count: Int)
     /// x → its columns from `offset` on: a view, no work.
     case slice(offset: Int)
     /// x → heads rotated by position.
@@ -58,6 +70,29 @@ package struct RMSNormParameters: Sendable {
     }
 }
 
+/// Layer normalization (Ba, Kiros & Hinton 2016).
+package struct LayerNormParameters: Sendable {
+    package var weight: Vector
+    package var bias: Vector
+    package var epsilon: Float
+
+    package init(weight: Vector, bias: Vector, epsilon: Float) {
+        self.weight = weight
+        self.bias = bias
+        self.epsilon = epsilon
+    }
+}
+
+/// x · Φ(x), with Φ the normal distribution (Hendrycks & Gimpel 2016), and what models take for it. Raw values are the names
+/// that `hidden_act` has in Hugging Face's files.
+package enum GELU: String, Sendable, CaseIterable {
+    case exact = "gelu"
+    /// With √(2/π) (x + 0.044715 x³) in a hyperbolic tangent.
+    case tanh = "gelu_pytorch_tanh"
+    /// x · sigmoid(1.702 x).
+    case quick = "quick_gelu"
+}
+
 /// One layer's share of the KV pool.
 package struct KVLayer: Sendable, Hashable {
     package var layer: Int
@@ -79,16 +114,29 @@ package struct AttentionParameters: Sendable, Hashable {
     package var scale: Float
     /// Positions that a token sees, itself included; 0: all of them.
     package var window: Int
+    package var scope: AttentionScope
 
-    package init(kv: KVLayer, heads: Int, scale: Float, window: Int = 0) {
+    package init(kv: KVLayer, heads: Int, scale: Float, window: Int = 0, scope: AttentionScope = .past) {
+        precondition(scope == .past || window == 0)
         self.kv = kv
         self.heads = heads
         self.scale = scale
         self.window = window
+        self.scope = scope
     }
 
     /// Query heads that share a KV head.
     package var group: Int { heads / kv.kvHeads }
+}
+
+/// What a token attends to.
+package enum AttentionScope: Sendable, Hashable {
+    /// Its request's tokens up to itself.
+    case past
+    /// All of its request's tokens, as in a vision tower; all are computed in one step.
+    case all
+    /// All tokens of its window (`StepInput.appendWindow`).
+    case window
 }
 
 extension Op {
@@ -96,6 +144,12 @@ extension Op {
     package var name: String {
         switch self {
         case .embed: "embed"
+        case .features: "features"
+        case .replaceByFeatures: "replaceByFeatures"
+        case .layerNorm: "layerNorm"
+        case .gelu: "gelu"
+        case .concatenate: "concatenate"
+        case .groupRows: "groupRows"
         case .rmsNorm: "rmsNorm"
         case .linear: "linear"
         case .addBias: "addBias"
@@ -145,7 +199,7 @@ extension Op {
     /// Which input's storage the first output may take over if nothing reads that input afterwards.
     var inPlaceInput: Int? {
         switch self {
-        case .add, .multiply, .silu, .addBias, .rope, .ropeStoreKV, .swiGLU, .skipRMSNorm: 0
+        case .add, .multiply, .silu, .gelu, .addBias, .rope, .ropeStoreKV, .swiGLU, .skipRMSNorm, .replaceByFeatures: 0
         case .linearAdd: 1
         default: nil
         }

@@ -7,11 +7,16 @@ package struct RotaryEmbedding: Sendable, Hashable {
     package var inverseFrequencies: [Float]
     /// Multiplies cos and sin (yarn's attention factor); 1 otherwise.
     package var attentionFactor: Float
+    /// Which of a token's three positions turns each pair, `[dimensions / 2]`; empty where there is but one
+    /// (`StepInput.rotaryPositions`).
+    package var axes: [UInt8]
 
     /// Leading dimensions of a head that are rotated.
     package var dimensions: Int { inverseFrequencies.count * 2 }
 
-    package init(inverseFrequencies: [Float], attentionFactor: Float = 1) {
+    package init(inverseFrequencies: [Float], attentionFactor: Float = 1, axes: [UInt8] = []) {
+        precondition((axes.isEmpty || axes.count == inverseFrequencies.count) && axes.allSatisfy { $0 < 3 })
+        self.axes = axes
         self.inverseFrequencies = inverseFrequencies
         self.attentionFactor = attentionFactor
     }

@@ -36,6 +36,13 @@ package final class StepInput {
     package let requests: UnsafeMutablePointer<Request>
     /// Rows of the KV pool to copy before anything is computed, in this order.
     package var copies: [RowCopy] = []
+    /// The row that a token brings with it, or nil, `[tokenCount]`. Owned by the request's `TokenFeatures`, valid while the
+    /// step runs.
+    package let features: UnsafeMutablePointer<UnsafePointer<Float>?>
+    /// Position of each token on three axes, `[tokenCount]`.
+    package let rotaryPositions: UnsafeMutablePointer<RotaryPosition>
+    /// Runs of tokens that attend to each other in layers of that scope: parts of requests, with KV rows of their own count.
+    package private(set) var windows: [Request] = []
 
     package private(set) var tokenCount = 0
     package private(set) var sampledCount = 0
@@ -48,6 +55,8 @@ package final class StepInput {
         rows = .allocate(capacity: limits.tokens)
         sampled = .allocate(capacity: limits.sampled)
         requests = .allocate(capacity: limits.requests)
+        features = .allocate(capacity: limits.tokens)
+        rotaryPositions = .allocate(capacity: limits.tokens)
     }
 
     deinit {
@@ -56,6 +65,8 @@ package final class StepInput {
         rows.deallocate()
         sampled.deallocate()
         requests.deallocate()
+        features.deallocate()
+        rotaryPositions.deallocate()
     }
 
     /// Empties the step.
@@ -64,6 +75,7 @@ package final class StepInput {
         sampledCount = 0
         requestCount = 0
         copies = []
+        windows.removeAll(keepingCapacity: true)
     }
 
     /// Adds a request's next tokens to the step.
@@ -73,17 +85,23 @@ package final class StepInput {
     ///   - computed: how many positions of the request are in the KV pool already.
     ///   - table: position → row, for `computed + query.count` positions at least.
     ///   - sampledTail: how many of the last query tokens want logits.
+    ///   - features: what the request brings besides token ids; the caller keeps it while the step runs.
     package func append(
-        query: UnsafeBufferPointer<Int32>, computed: Int, table: UnsafePointer<Int32>, sampledTail: Int
+        query: UnsafeBufferPointer<Int32>, computed: Int, table: UnsafePointer<Int32>, sampledTail: Int,
+        features: TokenFeatures? = nil
     ) {
         precondition(query.count > 0 && sampledTail <= query.count)
         precondition(tokenCount + query.count <= limits.tokens && requestCount < limits.requests)
         precondition(sampledCount + sampledTail <= limits.sampled)
         for i in 0..<query.count {
-            tokens[tokenCount &+ i] = query[i]
+            // Ids below zero stand for images, whose rows features replace.
+            tokens[tokenCount &+ i] = max(query[i], 0)
             positions[tokenCount &+ i] = Int32(truncatingIfNeeded: computed &+ i)
             rows[tokenCount &+ i] = table[computed &+ i]
+            self.features[tokenCount &+ i] = nil
+            rotaryPositions[tokenCount &+ i] = RotaryPosition(repeating: positions[tokenCount &+ i])
         }
+        if let features { append(features, computed..<computed + query.count) }
         requests[requestCount] = Request(
             queryStart: tokenCount, queryCount: query.count, contextLength: computed + query.count, rows: table)
         requestCount += 1
@@ -92,6 +110,33 @@ package final class StepInput {
             sampled[sampledCount] = Int32(truncatingIfNeeded: i)
             sampledCount += 1
         }
+    }
+
+    /// The features and rotary positions of a request's tokens `range`, which are being appended.
+    private func append(_ given: TokenFeatures, _ range: Range<Int>) {
+        let first = tokenCount - range.lowerBound
+        for span in given.spans {
+            for token in span.range.clamped(to: range) { features[first + token] = span.rows.row(token - span.first) }
+        }
+        guard !given.rotaryPositions.isEmpty else { return }
+        for token in range {
+            rotaryPositions[first + token] =
+                token < given.rotaryPositions.count
+                ? given.rotaryPositions[token]
+                : RotaryPosition(repeating: Int32(truncatingIfNeeded: token + given.rotaryOffset))
+        }
+    }
+
+    /// Makes the next `count` tokens of the last request a window. Windows must cover it in the end.
+    package func appendWindow(_ count: Int) {
+        let request = requests[requestCount - 1]
+        let first = windows.last.map { $0.queryStart + $0.queryCount } ?? request.queryStart
+        precondition(count > 0 && request.queryCount == request.contextLength)
+        precondition(first + count <= request.queryStart + request.queryCount)
+        windows.append(
+            Request(
+                queryStart: first, queryCount: count, contextLength: count,
+                rows: request.rows + (first - request.queryStart)))
     }
 }
 

@@ -26,7 +26,31 @@ package struct Tensor {
         return record(.addBias(bias))
     }
 
+    package func layerNorm(_ norm: LayerNormParameters) -> Tensor {
+        precondition(norm.weight.values.count == shape.width && norm.bias.values.count == shape.width)
+        return record(.layerNorm(norm))
+    }
+
     package func silu() -> Tensor { record(.silu) }
+
+    package func gelu(_ kind: GELU) -> Tensor { record(.gelu(kind)) }
+
+    /// The rows that the step brings in the place of those of tokens that have one.
+    package func replacedByFeatures() -> Tensor { record(.replaceByFeatures) }
+
+    /// Columns of all of them side by side.
+    package static func concatenate(_ tensors: [Tensor]) -> Tensor {
+        precondition(!tensors.isEmpty && tensors.allSatisfy { $0.shape.rows == tensors[0].shape.rows })
+        return tensors[0].tracer.record(
+            .concatenate, tensors.map(\.id),
+            shape: Shape(tensors[0].shape.rows, tensors.reduce(0) { $0 + $1.shape.width }))
+    }
+
+    /// Each `count` rows side by side; there must be a sampled row for each.
+    package func groupedRows(_ count: Int) -> Tensor {
+        precondition(shape.rows == .tokens && count > 0)
+        return record(.groupRows(count: count), shape: Shape(.sampled, shape.width * count))
+    }
 
     package func rope(_ rotary: RotaryEmbedding, headDim: Int) -> Tensor {
         precondition(shape.width % headDim == 0 && rotary.dimensions <= headDim)
@@ -78,6 +102,11 @@ package final class Tracer {
     /// The embeddings of the step's tokens: where every trace begins.
     package func embed(_ table: LinearWeight) -> Tensor {
         record(.embed(table), [], shape: Shape(.tokens, table.columns))
+    }
+
+    /// Columns of the rows that the step brings: where a vision tower's trace begins.
+    package func features(column: Int = 0, width: Int) -> Tensor {
+        record(.features(column: column), [], shape: Shape(.tokens, width))
     }
 
     /// Runs `body` with `name` added to the labels of what it records.

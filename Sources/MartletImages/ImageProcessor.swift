@@ -12,7 +12,7 @@ package struct ImageProcessor: Sendable {
         precondition(patchSize > 0)
         if let said = configuration.patchSize, said != patchSize {
             throw ImageError(
-                "preprocessor_config.json: patch_size is \(said), but the vision tower's patches have \(patchSize)")
+                "patch_size is \(said), but the vision tower's patches have \(patchSize)")
         }
         self.configuration = configuration
         self.patchSize = patchSize
@@ -35,7 +35,7 @@ package struct ImageProcessor: Sendable {
         let unit = patchSize * configuration.mergeSize
         guard image.width % unit == 0, image.height % unit == 0 else {
             throw ImageError(
-                "preprocessor_config.json makes images of \(image.width) x \(image.height), which can't be cut into "
+                "the image processor makes images of \(image.width) x \(image.height), which can't be cut into "
                     + "squares of \(unit)")
         }
         return ImagePatches(

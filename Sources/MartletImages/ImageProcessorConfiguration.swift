@@ -42,9 +42,10 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
         do {
             let decoder = JSONDecoder()
             decoder.keyDecodingStrategy = .convertFromSnakeCase
-            file = try decoder.decode(File.self, from: json)
+            // Newer releases of transformers put it into processor_config.json, beside other processors.
+            file = try decoder.decode(Wrapper.self, from: json).imageProcessor ?? decoder.decode(File.self, from: json)
         } catch {
-            throw ImageError("preprocessor_config.json can't be read: \(error)")
+            throw ImageError("can't be read: \(error)")
         }
         try self.init(file)
     }
@@ -54,11 +55,11 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
         let isQwen = type.contains("Qwen") || (type.isEmpty && file.mergeSize != nil)
         guard isQwen || type.isEmpty || type.hasPrefix("CLIP") || type.hasPrefix("Llava") else {
             throw ImageError(
-                "preprocessor_config.json: image_processor_type '\(type)' is not known; known are CLIPImageProcessor, "
+                "image_processor_type '\(type)' is not known; known are CLIPImageProcessor, "
                     + "LlavaImageProcessor, Qwen2VLImageProcessor, Qwen3VLImageProcessor")
         }
         guard let filter = ResamplingFilter(rawValue: file.resample ?? ResamplingFilter.bicubic.rawValue) else {
-            throw ImageError("preprocessor_config.json: resample \(file.resample ?? 0) is not supported")
+            throw ImageError("resample \(file.resample ?? 0) is not supported")
         }
         self.filter = filter
         resizing =
@@ -73,7 +74,7 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
             case .number(let side): crop = Size(width: side, height: side)
             case .sides(let sides):
                 guard let width = sides.width, let height = sides.height else {
-                    throw ImageError("preprocessor_config.json: crop_size needs height and width")
+                    throw ImageError("crop_size needs height and width")
                 }
                 crop = Size(width: width, height: height)
             }
@@ -92,13 +93,13 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
 
     private static func area(_ file: File) throws(ImageError) -> Resizing {
         guard case .sides(let sides) = file.size ?? .sides(.init()) else {
-            throw ImageError("preprocessor_config.json: size needs shortest_edge and longest_edge")
+            throw ImageError("size needs shortest_edge and longest_edge")
         }
         // Named edges, but meant as areas; the older names go first.
         let minimum = file.minPixels ?? sides.shortestEdge ?? 56 * 56
         let maximum = file.maxPixels ?? sides.longestEdge ?? 28 * 28 * 1280
         guard minimum > 0, minimum <= maximum else {
-            throw ImageError("preprocessor_config.json: min_pixels \(minimum) and max_pixels \(maximum) make no range")
+            throw ImageError("min_pixels \(minimum) and max_pixels \(maximum) make no range")
         }
         return .area(min(minimum, largestArea)...min(maximum, largestArea))
     }
@@ -109,7 +110,7 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
         case .sides(let sides):
             if let edge = sides.shortestEdge, sides.longestEdge == nil { return .shortestEdge(edge) }
             guard let width = sides.width, let height = sides.height else {
-                throw ImageError("preprocessor_config.json: size needs shortest_edge, or height and width")
+                throw ImageError("size needs shortest_edge, or height and width")
             }
             return .exact(Size(width: width, height: height))
         }
@@ -122,7 +123,7 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
         func check(_ name: String, _ length: Int, _ allowed: ClosedRange<Int>) throws(ImageError) {
             guard !allowed.contains(length) else { return }
             throw ImageError(
-                "preprocessor_config.json: \(name) is \(length), not between \(allowed.lowerBound) and "
+                "\(name) is \(length), not between \(allowed.lowerBound) and "
                     + "\(allowed.upperBound)")
         }
         try check("patch_size", patchSize ?? 1, 1...256)
@@ -141,7 +142,7 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
             try check("size", size.height, sides)
         }
         guard mean.count == 3, std.count == 3, (mean + std + [rescaleFactor]).allSatisfy(\.isFinite), !std.contains(0)
-        else { throw ImageError("preprocessor_config.json: image_mean and image_std need three numbers each") }
+        else { throw ImageError("image_mean and image_std need three numbers each") }
     }
 
     /// The file as it is written.
@@ -154,6 +155,10 @@ package struct ImageProcessorConfiguration: Sendable, Equatable {
         var imageMean, imageStd: [Double]?
         var minPixels, maxPixels: Int?
         var patchSize, mergeSize, temporalPatchSize: Int?
+    }
+
+    private struct Wrapper: Decodable {
+        var imageProcessor: File?
     }
 
     private struct Sides: Decodable {

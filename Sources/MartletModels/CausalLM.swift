@@ -9,11 +9,16 @@ package protocol CausalLM: Sendable {
     /// - Parameter contextLength: the longest context it will be run with (some rotary scalings depend on it).
     init(_ weights: Weights, contextLength: Int) throws(CheckpointError)
 
+    /// The part that sees images, in models that do.
+    var vision: (any VisionModel)? { get }
+
     /// - Returns: logits `[sampled, vocabulary]`.
     func callAsFunction(_ tokens: Tracer) -> Tensor
 }
 
 extension CausalLM {
+    package var vision: (any VisionModel)? { nil }
+
     /// Records the forward function.
     package func trace() -> Graph {
         let tracer = Tracer()
@@ -25,10 +30,13 @@ extension CausalLM {
 package enum ModelRegistry {
     private static let architectures: [String: any CausalLM.Type] = [
         "llama": Llama.self,
+        "llava": LLaVA.self,
         "mistral": Mistral.self,
         "qwen2": Qwen2.self,
+        "qwen2_5_vl": Qwen25VL.self,
         "qwen3": Qwen3.self,
         "qwen3_moe": Qwen3MoE.self,
+        "qwen3_vl": Qwen3VL.self,
     ]
 
     /// Builds the checkpoint's model.

@@ -13,6 +13,12 @@ package struct Llama: CausalLM {
         var attentionOutputBias: Bool
         /// The queries and keys of each head are normalized before they are rotated.
         var queryKeyNorm = false
+        /// Some tokens stand for images, and bring their rows with them.
+        var hasImageTokens = false
+        /// After how many of the first layers more of what an image token brings is added.
+        var deepstackLayers = 0
+        /// Which of a token's three positions turns each pair of a head; empty where there is but one.
+        var rotaryAxes: [UInt8] = []
         /// Makes the feed-forward network called `name` of a layer.
         var feedForward: (_ layer: Int, _ name: String, Weights) throws(CheckpointError) -> any FeedForward
 
@@ -24,6 +30,8 @@ package struct Llama: CausalLM {
         }
     }
 
+    private let hasImageTokens: Bool
+    private let deepstackLayers: Int
     private let embedding: Embedding
     private let layers: [DecoderLayer]
     private let norm: RMSNorm
@@ -35,12 +43,15 @@ package struct Llama: CausalLM {
 
     init(_ weights: Weights, contextLength: Int, _ design: Design) throws(CheckpointError) {
         let model = weights.configuration
+        hasImageTokens = design.hasImageTokens
+        deepstackLayers = design.deepstackLayers
         embedding = try Embedding(
             "model.embed_tokens", count: model.vocabularySize, width: model.hiddenSize, weights)
         let factors = try model.rope.frequencyFactorsTensor.map { name throws(CheckpointError) in
             try weights.vector(name, count: model.rope.dimensionCount / 2).values
         }
-        let rotary = RotaryEmbedding(model.rope, contextLength: contextLength, factors: factors)
+        var rotary = RotaryEmbedding(model.rope, contextLength: contextLength, factors: factors)
+        rotary.axes = design.rotaryAxes
         var layers: [DecoderLayer] = []
         for layer in 0..<model.layerCount {
             layers.append(try DecoderLayer(layer, design, rotary, weights))
@@ -54,9 +65,14 @@ package struct Llama: CausalLM {
     }
 
     package func callAsFunction(_ tokens: Tracer) -> Tensor {
-        var hidden = tokens.scope("embed") { embedding(tokens) }
+        var hidden = tokens.scope("embed") {
+            hasImageTokens ? embedding(tokens).replacedByFeatures() : embedding(tokens)
+        }
         for (index, layer) in layers.enumerated() {
             hidden = tokens.scope("layers.\(index)") { layer(hidden, tokens) }
+            guard index < deepstackLayers else { continue }
+            let width = hidden.shape.width
+            hidden = tokens.scope("deepstack") { hidden + tokens.features(column: (index + 1) * width, width: width) }
         }
         return tokens.scope("head") { head(norm(hidden).sampledRows()) }
     }

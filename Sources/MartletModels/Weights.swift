@@ -56,6 +56,22 @@ package final class Weights {
         return Vector(name, tensor.dequantized())
     }
 
+    /// Leaves out the tensors whose names start with `prefix`: the file has them, and the model does not need them.
+    package func ignore(_ prefix: String) {
+        remaining = remaining.filter { !$0.hasPrefix(prefix) }
+    }
+
+    /// `config.json`, for what only one architecture knows.
+    ///
+    /// - Throws: `CheckpointError` where the model comes from another kind of file.
+    package func settings() throws(CheckpointError) -> SettingsFile {
+        guard case .folder(let folder) = checkpoint.source else {
+            throw CheckpointError(
+                file: path, reason: "is a \(configuration.architecture) model, which Martlet reads from folders only")
+        }
+        return folder.settings
+    }
+
     package func contains(_ name: String) -> Bool { checkpoint.contains(name) }
 
     /// The file that errors name.

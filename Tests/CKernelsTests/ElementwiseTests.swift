@@ -1,4 +1,5 @@
 import CKernels
+import Foundation
 import Testing
 
 @Suite struct ElementwiseTests {
@@ -53,6 +54,68 @@ import Testing
         kernels.silu(special, 5, &results)
         #expect(results[0] == .infinity && results[1].isNaN && results[2] == 0)
         #expect(results[3].bitPattern == 0 && results[4].bitPattern == Float(-0.0).bitPattern)
+    }
+
+    @Test(arguments: attentionInstructionSets)
+    func geluIsAccurateEverywhere(_ instructionSet: String) {
+        let kernels = ck_select(instructionSet)!
+        let inputs =
+            (0...4000).map { Float($0 - 2000) * 0.01 } + [1e-8, -1e-8, 1e-30, -90, 90, 1e5, -1e5, 1e10, -1e10]
+        let definitions: [(ck_gelu, (Double) -> Double)] = [
+            // erfc keeps the digits that 1 + erf loses where x is far below zero.
+            (CK_GELU_ERF, { $0 * erfc(-$0 / 2.0.squareRoot()) / 2 }),
+            (CK_GELU_TANH, { $0 / (1 + exp(-2 * (2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0))) }),
+            (CK_GELU_QUICK, { $0 / (1 + exp(-1.702 * $0)) }),
+        ]
+        for (kind, definition) in definitions {
+            var out = inputs
+            ck_run_gelu(kernels, kind, inputs, Int64(inputs.count), &out)
+            for (x, y) in zip(inputs, out) {
+                let exact = definition(Double(x))
+                // The exponent's argument is rounded, so e^x is off by some units times it; erf is within 2e-7 of 1.
+                let tolerance = abs(exact) * 0x1p-18 + 2e-7 * min(abs(Double(x)), 6)
+                #expect(abs(Double(y) - exact) <= tolerance, "\(kind): \(x) gives \(y), not \(exact)")
+            }
+            // An element alone has the bits that it has in a row.
+            for index in stride(from: 0, to: inputs.count, by: 97) {
+                var alone: Float = 0
+                ck_run_gelu(kernels, kind, [inputs[index]], 1, &alone)
+                #expect(alone.bitPattern == out[index].bitPattern)
+            }
+            var results: [Float] = [0, 0, 0]
+            ck_run_gelu(kernels, kind, [.nan, .infinity, 0], 3, &results)
+            #expect(results[0].isNaN && results[1] == .infinity && results[2] == 0)
+        }
+    }
+
+    @Test(arguments: attentionInstructionSets)
+    func layerNormMatchesDoublePrecision(_ instructionSet: String) {
+        let kernels = ck_select(instructionSet)!.pointee
+        var noise = AttentionNoise(seed: 5)
+        // Far from zero: what a one-pass variance would lose its digits on.
+        let x = noise.next(count: 4100).map { $0 + 100 }
+        let (weight, bias) = (noise.next(count: 4100), noise.next(count: 4100))
+        for columns in Self.counts + [1000, 4096, 4099] {
+            let out = apply(
+                { x, weight, count, out in kernels.layer_norm(x, weight, bias, 1e-5, count, out) }, x, weight,
+                count: columns)
+            let mean = x[..<columns].reduce(0) { $0 + Double($1) } / Double(columns)
+            let variance = x[..<columns].reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(columns)
+            for (index, y) in out.enumerated() {
+                let exact =
+                    (Double(x[index]) - mean) / (variance + 1e-5).squareRoot() * Double(weight[index])
+                    + Double(bias[index])
+                // The mean of numbers around 100 is rounded to 2^-18; divided by the deviation, or by 1/300 where there
+                // is one number only.
+                let tolerance = 8 * 0x1p-18 / (variance + 1e-5).squareRoot() * abs(Double(weight[index])) + 1e-6
+                #expect(abs(Double(y) - exact) <= tolerance)
+            }
+            var inPlace = x
+            inPlace.withUnsafeMutableBufferPointer {
+                kernels.layer_norm($0.baseAddress, weight, bias, 1e-5, Int64(columns), $0.baseAddress)
+            }
+            #expect(bits(Array(inPlace[..<columns])) == bits(out))
+        }
     }
 
     @Test(arguments: attentionInstructionSets)

@@ -280,6 +280,12 @@ static void check_elementwise(int64_t count) {
     SAME("multiply");
     neon->rms_norm(b, b, 1e-5f, count, result), portable->rms_norm(b, b, 1e-5f, count, expected);
     SAME("rms_norm");
+    neon->layer_norm(b, b, b, 1e-5f, count, result), portable->layer_norm(b, b, b, 1e-5f, count, expected);
+    SAME("layer_norm");
+    for (int kind = 0; kind < CK_GELU_COUNT; kind++) {
+        neon->gelu[kind](a, count, result), portable->gelu[kind](a, count, expected);
+        SAME("gelu");
+    }
     memcpy(result, b, (size_t)count * 4), memcpy(expected, b, (size_t)count * 4);
     neon->rope(result, 1, count, count / 2 * 2, b, b), portable->rope(expected, 1, count, count / 2 * 2, b, b);
     SAME("rope");

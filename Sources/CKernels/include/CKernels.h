@@ -145,6 +145,14 @@ typedef struct ck_row_attention {
     int64_t score_stride;  // a multiple of 16, at least `end`
 } ck_row_attention;
 
+// x times the probability that a normal variable is below x (Hendrycks and Gimpel, 2016), and what models take for it.
+typedef enum ck_gelu {
+    CK_GELU_ERF,    // x (1 + erf(x / sqrt 2)) / 2
+    CK_GELU_TANH,   // x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+    CK_GELU_QUICK,  // x / (1 + e^(-1.702 x))
+    CK_GELU_COUNT
+} ck_gelu;
+
 // MARK: - The table
 
 typedef struct ck_kernels {
@@ -167,6 +175,9 @@ typedef struct ck_kernels {
 
     // out = row / sqrt(mean(row^2) + epsilon) * weight. In place is allowed.
     void (*rms_norm)(const float *row, const float *weight, float epsilon, int64_t columns, float *out);
+    // out = (row - mean) / sqrt(variance + epsilon) * weight + bias. In place is allowed.
+    void (*layer_norm)(const float *row, const float *weight, const float *bias, float epsilon, int64_t columns,
+                       float *out);
     // Rotate pairs (i, i + rotary/2) of each head by the angle i: x' = x cos - y sin, y' = y cos + x sin.
     // cos and sin are [rotary/2]; head dims beyond `rotary` stay.
     void (*rope)(float *heads, int64_t head_count, int64_t head_dim, int64_t rotary, const float *cos,
@@ -174,6 +185,8 @@ typedef struct ck_kernels {
     void (*add)(const float *a, const float *b, int64_t count, float *out);
     void (*multiply)(const float *a, const float *b, int64_t count, float *out);
     void (*silu)(const float *x, int64_t count, float *out);
+    // GELU and its usual approximations, by `ck_gelu`.
+    void (*gelu[CK_GELU_COUNT])(const float *x, int64_t count, float *out);
     // out = silu(gate) * up, the same arithmetic as `silu` then `multiply`.
     void (*silu_multiply)(const float *gate, const float *up, int64_t count, float *out);
 
@@ -206,6 +219,9 @@ static inline void ck_run_linear(const ck_kernels *kernels, ck_layout layout, ck
         kernels->linear_q16[layout](job, panel_begin, panel_end);
     else
         kernels->linear[layout](job, panel_begin, panel_end);
+}
+static inline void ck_run_gelu(const ck_kernels *kernels, ck_gelu kind, const float *x, int64_t count, float *out) {
+    kernels->gelu[kind](x, count, out);
 }
 static inline void ck_run_kv_store(const ck_kernels *kernels, ck_kv_type type, const float *key, const float *value,
                                    int64_t head_dim, void *page, int64_t slot) {

@@ -25,6 +25,8 @@ public final class LLM: Sendable {
     private let chatTemplate: ChatTemplate?
     private let chatTemplateArguments: [String: TemplateValue]
     private let engine: LLMEngine
+    /// Nil in models that don't see.
+    private let images: ImageEncoder?
 
     /// Loads a model.
     ///
@@ -59,6 +61,7 @@ public final class LLM: Sendable {
         self.tokenizer = tokenizer
         chatTemplate = try ChatTemplate(configuration, tokenizer: tokenizer, replacement: options.chatTemplate)
         chatTemplateArguments = options.chatTemplateArguments
+        if let vision = try model.makeVision() { images = ImageEncoder(vision) } else { images = nil }
         var endTokens = configuration.eosTokenIDs.map { Int32(truncatingIfNeeded: $0) }
         endTokens += tokenizer.endTokens.filter { !endTokens.contains($0) }
         let proposer: (any DraftProposer)? =
@@ -86,14 +89,17 @@ public final class LLM: Sendable {
         for messages: [ChatMessage], tools: [TemplateValue]? = nil,
         chatTemplateArguments: [String: TemplateValue] = [:]
     ) throws(EngineError) -> Prompt {
-        let list = messages.map { message in
-            Value.dictionary([("role", .string(message.role)), ("content", .string(message.content))])
+        let files = messages.flatMap(\.images)
+        guard files.isEmpty || images != nil else {
+            throw EngineError(.invalidPrompt, "the model does not see images", parameter: "image")
         }
+        let list = messages.map { $0.templateValue(inParts: images != nil) }
         var variables: [String: Value] = ["add_generation_prompt": .bool(true)]
         variables.merge(chatTemplateArguments.mapValues(\.value)) { $1 }
         variables["messages"] = .list(list)
         variables["tools"] = tools.map { .list($0.map(\.value)) } ?? .null
-        return .tokens(try promptTokens(template: variables))
+        let ids = try promptTokens(template: variables)
+        return files.isEmpty ? .tokens(ids) : .multimodal(tokens: ids, images: files)
     }
 
     /// The tokens of what the chat template makes of its variables.
@@ -124,23 +130,32 @@ public final class LLM: Sendable {
     public func generate(
         _ prompt: Prompt, _ parameters: SamplingParameters = .init(), options: RequestOptions = .init()
     ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-        let tokens: [Int32] =
-            switch prompt {
-            case .text(let text): tokenizer.encode(text, addSpecialTokens: true)
-            // An id beyond 32 bits is no token; the engine refuses -1 by name.
-            case .tokens(let ids): ids.map { Int32(exactly: $0) ?? -1 }
-            }
         // Before the words are tokenized: their number and length are bounded there.
         try parameters.validate()
-        return try await engine.submit(
-            EngineRequest(
-                prompt: tokens, parameters: parameters, options: options,
-                badWords: tokenizer.sequences(spelling: parameters.badWords), decoder: StreamingDetokenizer(tokenizer)))
+        var request = EngineRequest(
+            prompt: [], parameters: parameters, options: options,
+            badWords: tokenizer.sequences(spelling: parameters.badWords), decoder: StreamingDetokenizer(tokenizer))
+        // An id beyond 32 bits is no token; the engine refuses -1 by name.
+        func tokens(_ ids: [Int]) -> [Int32] { ids.map { Int32(exactly: $0) ?? -1 } }
+        switch prompt {
+        case .text(let text): request.prompt = tokenizer.encode(text, addSpecialTokens: true)
+        case .tokens(let ids): request.prompt = tokens(ids)
+        case .multimodal(let ids, let files):
+            guard let images else {
+                throw EngineError(.invalidPrompt, "the model does not see images", parameter: "image")
+            }
+            let prompt = try await images.prompt(tokens(ids), files)
+            (request.prompt, request.features) = (prompt.tokens, prompt.features)
+        }
+        return try await engine.submit(request)
     }
 
     /// How many requests a caller should have with the engine at once to keep it busy: those that run, and as many that
     /// wait for their turn.
     package var concurrency: Int { min(2 * engine.limits.maxRequests, engine.limits.maxQueuedRequests) }
+
+    /// Whether messages may show images.
+    public var seesImages: Bool { images != nil }
 
     /// What the engine has done so far and is doing now.
     public var statistics: EngineStatistics {

@@ -1,6 +1,10 @@
+package import MartletGraph
+
 /// A request as the engine takes it: tokenized, and with what turns its answer into text.
 package struct EngineRequest: Sendable {
     package var prompt: [Int32]
+    /// Rows for the prompt's image tokens, whose ids are below zero.
+    package var features: TokenFeatures?
     package var parameters: SamplingParameters
     package var options: RequestOptions
     /// The token sequences that spell `parameters.badWords`.

@@ -124,11 +124,12 @@ public actor LLMEngine {
                 id: id, prompt: request.prompt,
                 limits: .init(
                     maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens),
-                terms: RequestTerms(request.options, arrival: arrival), wantsPromptLogits: promptLogprobs != nil))
+                terms: RequestTerms(request.options, arrival: arrival), features: request.features,
+                wantsPromptLogits: promptLogprobs != nil))
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
             sampling: SamplingState(
-                parameters, prompt: request.prompt, stopTokens: stopTokens, badWords: request.badWords,
+                parameters, prompt: request.prompt.filter { $0 >= 0 }, stopTokens: stopTokens, badWords: request.badWords,
                 seed: parameters.seed.map { $0 &+ UInt64(id.choice) } ?? drawSeed(for: id)),
             events: continuation)
         active[id]?.promptLogprobs = promptLogprobs.map { PromptLogprobs(alternatives: $0) }
@@ -201,7 +202,18 @@ extension EngineRequest {
     fileprivate func validate(vocabularySize: Int) throws(EngineError) {
         try parameters.validate(vocabularySize: vocabularySize)
         guard !prompt.isEmpty else { throw EngineError(.invalidPrompt, "the prompt is empty", parameter: "prompt") }
-        for token in prompt where token < 0 || token >= vocabularySize {
+        let images = features?.spans.map(\.range) ?? []
+        precondition(images.allSatisfy { $0.upperBound <= prompt.count })
+        var index = 0
+        for range in images {
+            try validate(prompt[index..<range.lowerBound], vocabularySize: vocabularySize)
+            index = range.upperBound
+        }
+        try validate(prompt[index...], vocabularySize: vocabularySize)
+    }
+
+    private func validate(_ text: ArraySlice<Int32>, vocabularySize: Int) throws(EngineError) {
+        for token in text where token < 0 || token >= vocabularySize {
             throw EngineError(
                 .invalidPrompt, "the prompt has token \(token); the model has tokens 0 to \(vocabularySize - 1)",
                 parameter: "prompt")

@@ -44,7 +44,8 @@ package final class ModelRunner {
                 input.append(
                     query: UnsafeBufferPointer(rebasing: tokens[entry.start..<entry.start + entry.count]),
                     computed: entry.start, table: scheduler.memory.table.rows(entry.slot),
-                    sampledTail: entry.sampledCount)
+                    sampledTail: entry.sampledCount,
+                    features: scheduler.running[entry.index].features)
             }
         }
     }

@@ -1,3 +1,5 @@
+package import MartletGraph
+
 /// Where one request stands: a state machine without side effects.
 ///
 /// There is no prefill state and no decode state. A request has tokens that are *known* (its prompt and what was
@@ -34,6 +36,8 @@ package struct RequestState: Sendable {
 
     package let id: RequestID
     package let promptCount: Int
+    /// What the prompt brings besides token ids.
+    package let features: TokenFeatures?
     package internal(set) var limits: Limits
     package let terms: RequestTerms
     package private(set) var status = Status.waiting
@@ -58,9 +62,11 @@ package struct RequestState: Sendable {
     var account = 0
 
     package init(
-        id: RequestID, prompt: [Int32], limits: Limits, terms: RequestTerms = .init(), wantsPromptLogits: Bool = false
+        id: RequestID, prompt: [Int32], limits: Limits, terms: RequestTerms = .init(), features: TokenFeatures? = nil,
+        wantsPromptLogits: Bool = false
     ) {
         precondition(!prompt.isEmpty)
+        self.features = features
         self.id = id
         self.limits = limits
         self.terms = terms

@@ -8,6 +8,7 @@ package struct LoadedModel {
     /// Nil for a folder without `tokenizer.json`: token ids are all that such a model takes.
     package let tokenizer: Tokenizer?
     package let compiled: any CompiledModel
+    private let checkpoint: Checkpoint
     /// Seconds from the call to a model that can run.
     package let loadTime: Double
 
@@ -26,12 +27,15 @@ package struct LoadedModel {
     /// - Throws: `CheckpointError`, `TokenizerError` or `CPUBackendError`.
     package init(path: String, options: LoadOptions = .init(), progress: @Sendable (Double) -> Void = { _ in }) throws {
         let start = ContinuousClock.now
-        let checkpoint = try Checkpoint(path: path)
+        checkpoint = try Checkpoint(path: path)
         tokenizer = checkpoint.hasTokenizer ? try Tokenizer(checkpoint) : nil
         outline = try ModelOutline(checkpoint, options: options)
         compiled = try outline.compile(progress: progress)
         loadTime = (ContinuousClock.now - start).seconds
     }
+
+    /// Loads the vision tower; nil in models that don't see.
+    package func makeVision() throws -> sending VisionRunner? { try outline.compileVision(checkpoint) }
 }
 
 extension Duration {

@@ -5,7 +5,7 @@ package import MartletGraph
 import MartletModels
 
 /// A checkpoint's model as it will run on this machine: traced and sized, but without its weights.
-package struct ModelOutline {
+package struct ModelOutline: Sendable {
     package let configuration: ModelConfiguration
     /// Longest context of a request.
     package let contextLength: Int
@@ -13,9 +13,9 @@ package struct ModelOutline {
     package let compute: LoadOptions.Compute
     package let kvType: LoadOptions.KVCacheType
     package var instructionSet: String { backend.instructionSet }
-    private let model: any CausalLM
+    let model: any CausalLM
     private let graph: Graph
-    private let backend: CPUBackend
+    let backend: CPUBackend
     private let compileOptions: CompileOptions
 
     /// - Throws: `CheckpointError` for a model that Martlet does not know, `CPUBackendError` for an instruction set that

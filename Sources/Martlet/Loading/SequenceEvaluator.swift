@@ -9,6 +9,8 @@ package final class SequenceEvaluator {
     private let table: UnsafeMutablePointer<Int32>
     private let rowsPerSequence: Int
     private var lengths: [Int]
+    /// Rows for image tokens, of every sequence.
+    package var features: TokenFeatures?
 
     /// - Parameter sequences: how many share the KV pool; each gets an equal part.
     package init(_ model: any CompiledModel, sequences: Int = 1) {
@@ -51,7 +53,7 @@ package final class SequenceEvaluator {
             tokens.withUnsafeBufferPointer { query in
                 input.append(
                     query: query, computed: lengths[sequence], table: table + sequence * rowsPerSequence,
-                    sampledTail: min(logits, query.count))
+                    sampledTail: min(logits, query.count), features: features)
             }
             lengths[sequence] += tokens.count
         }

@@ -20,6 +20,8 @@ struct RunCommand: AsyncParsableCommand {
     @Argument(help: "What to ask.") var prompt: String?
     @Flag(help: "Continue the prompt as it is, without the chat template.")
     var raw = false
+    @Option(help: "Show a JPEG, PNG or WebP file to a model that sees. May be given again.", completion: .file())
+    var image: [String] = []
     @Option(help: "The system prompt.")
     var system: String?
     @OptionGroup var sampling: SamplingOptions
@@ -34,6 +36,7 @@ struct RunCommand: AsyncParsableCommand {
 
     func validate() throws {
         if let context, context < 1 { throw ValidationError("--context must be at least 1") }
+        if raw && !image.isEmpty { throw ValidationError("--raw and --image exclude each other") }
         if raw && system != nil { throw ValidationError("--raw and --system exclude each other") }
         if raw && (template.chatTemplate ?? template.chatTemplateArgs) != nil {
             throw ValidationError("--raw goes without a chat template")
@@ -50,14 +53,16 @@ struct RunCommand: AsyncParsableCommand {
                 throw CommandFailure("no prompt: give one, or write it to standard input")
             }
             guard !raw else { throw CommandFailure("--raw needs a prompt") }
+            guard image.isEmpty else { throw CommandFailure("--image needs a prompt") }
         }
+        let images = try image.map { ChatMessage.Part.image(try ImageFile.read($0)) }
         let model = try await load(request.path)
         if let context, context > model.contextLength {
             throw CommandFailure("--context \(context) is more than the \(model.contextLength) tokens that fit")
         }
         let parameters = try sampling.parameters(model.configuration.generationDefaults)
         if let question {
-            try await answer(question, model, parameters)
+            try await answer(question, images, model, parameters)
         } else {
             if verbose { Terminal.warn(String(format: "load %.2f s", model.loadTime)) }
             let chat = ChatLoop(
@@ -79,12 +84,14 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     private func answer(
-        _ question: String, _ model: LLM, _ parameters: SamplingParameters
+        _ question: String, _ images: [ChatMessage.Part], _ model: LLM, _ parameters: SamplingParameters
     ) async throws {
         var conversation = Conversation()
         conversation.system = system
-        let prompt =
-            raw ? .text(question) : try model.prompt(for: conversation.messages(asking: question))
+        var messages = conversation.messages(asking: question)
+        // What is asked about comes first, as in the models' own examples.
+        messages[messages.count - 1].parts.insert(contentsOf: images, at: 0)
+        let prompt = raw ? .text(question) : try model.prompt(for: messages)
         let answer = try await AnswerStream.write(model.generate(prompt, parameters))
         // A file or a pipe gets the answer as it is, but always whole lines.
         if !answer.text.hasSuffix("\n") { try StandardStream.output.write("\n") }

@@ -5,10 +5,11 @@ package import MartletGraph
 package struct RMSNorm {
     private let parameters: RMSNormParameters
 
-    init(_ name: String, width: Int, _ weights: Weights) throws(CheckpointError) {
+    /// - Parameter epsilon: nil for the language model's.
+    init(_ name: String, width: Int, epsilon: Double? = nil, _ weights: Weights) throws(CheckpointError) {
         parameters = RMSNormParameters(
             weight: try weights.vector(name + ".weight", count: width),
-            epsilon: Float(weights.configuration.rmsNormEpsilon))
+            epsilon: Float(epsilon ?? weights.configuration.rmsNormEpsilon))
     }
 
     package func callAsFunction(_ x: Tensor) -> Tensor { x.rmsNorm(parameters) }
