@@ -19,10 +19,12 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
     ],
     targets: [
@@ -36,6 +38,16 @@ let package = Package(
             // scripts/install-deps.sh installs them.
             linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp")]),
         .target(name: "MartletImages", dependencies: ["CImageCodecs"], swiftSettings: settings),
+        .target(
+            name: "MartletHub",
+            dependencies: [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         // Level 1
         .target(name: "MartletCheckpoints", dependencies: ["MartletJSON"], swiftSettings: settings),
         .target(name: "MartletCPU", dependencies: ["MartletGraph", "CKernels"], swiftSettings: settings),
@@ -72,6 +84,7 @@ let package = Package(
                 "Martlet", "MartletServer", "MartletGraph", "MartletCheckpoints", "MartletTokenizers", "MartletJinja",
                 "MartletImages",
                 log,
+                "MartletHub",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -85,6 +98,7 @@ let package = Package(
         .testTarget(
             name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
+        .testTarget(name: "MartletHubTests", dependencies: ["MartletHub", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "MartletImagesTests", dependencies: ["MartletImages", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
@@ -117,7 +131,7 @@ let package = Package(
         .testTarget(
             name: "MartletCLITests",
             dependencies: [
-                "MartletCLI", "MartletCheckpoints", "TestSupport",
+                "MartletCLI", "MartletHub", "MartletCheckpoints", "TestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
     ],

@@ -13,6 +13,7 @@ struct MartletCommand: AsyncParsableCommand {
             TokenizeCommand.self,
             DetokenizeCommand.self,
             TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self,
+            PullCommand.self, ListCommand.self, RemoveCommand.self,
         ])
 
     static let version = "0.1.0"

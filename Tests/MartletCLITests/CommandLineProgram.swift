@@ -23,12 +23,18 @@ enum CommandLineProgram {
 
     struct NotBuilt: Error {}
 
-    static func run(_ arguments: String..., input: Data = Data()) throws -> Result {
-        try run(arguments, input: input)
+    static func run(
+        _ arguments: String..., input: Data = Data(), environment: [String: String] = [:]
+    ) throws -> Result {
+        try run(arguments, input: input, environment: environment)
     }
 
     /// Runs it to its end. Standard output and error go to files, so that neither can fill up and block.
-    static func run(_ arguments: [String], input: Data = Data()) throws -> Result {
+    ///
+    /// - Parameter environment: variables beside those of the tests.
+    static func run(
+        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:]
+    ) throws -> Result {
         guard let executable else { throw NotBuilt() }
         let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-cli-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -41,6 +47,7 @@ enum CommandLineProgram {
         let process = Process()
         process.executableURL = executable
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = try FileHandle(forReadingFrom: files[0])
         process.standardOutput = try FileHandle(forWritingTo: files[1])
         process.standardError = try FileHandle(forWritingTo: files[2])

@@ -55,6 +55,27 @@ import Testing
         #expect(lookup.models().map(\.name) == ["a.gguf", "m"])
     }
 
+    @Test func pulledModelsHaveTheirHubNames() throws {
+        let folder = try Folder()
+        for path in ["org/repo/config.json", "org/quants/m-Q4_K_M.gguf", "org/quants/m-Q8_0.gguf", "own/config.json"] {
+            let url = folder.url.appending(path: path)
+            try FileManager.default.createDirectory(
+                at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data("x".utf8).write(to: url)
+        }
+        let lookup = ModelLookup(folders: [folder.url])
+        #expect(try lookup.resolve("org/repo") == folder.path("org/repo"))
+        #expect(try lookup.resolve("org/quants:q8_0") == folder.path("org/quants/m-Q8_0.gguf"))
+        #expect(try lookup.resolve("org/quants/m-Q4_K_M.gguf") == folder.path("org/quants/m-Q4_K_M.gguf"))
+        #expect(try lookup.resolve("own") == folder.path("own"))
+        #expect(lookup.find("org/quants") == nil && lookup.find("org") == nil)
+        #expect(message { try lookup.resolve("org/other") }.contains("martlet pull org/other"))
+        #expect(
+            lookup.models().map(\.name) == [
+                "own", "org/quants/m-Q4_K_M.gguf", "org/quants/m-Q8_0.gguf", "org/repo",
+            ])
+    }
+
     @Test func theFirstFolderWins() throws {
         let (first, second) = (try Folder("a.gguf"), try Folder("a.gguf", "z.gguf"))
         let lookup = ModelLookup(folders: [first.url, second.url])
@@ -86,5 +107,9 @@ import Testing
         let relative = ModelLookup(environment: ["XDG_CACHE_HOME": "c", "HOME": "/h"])
         #expect(relative.folders.map(\.relativePath) == ["models", "/h/.cache/martlet/models"])
         #expect(ModelLookup(environment: [:]).folders.map(\.relativePath) == ["models"])
+        // Downloads go where the user says, else to the cache; never to ./models.
+        #expect(ModelLookup(environment: ["MARTLET_MODELS": "/m", "HOME": "/h"]).store?.root.path == "/m")
+        #expect(ModelLookup(environment: ["HOME": "/h"]).store?.root.path == "/h/.cache/martlet/models")
+        #expect(ModelLookup(environment: [:]).store == nil)
     }
 }

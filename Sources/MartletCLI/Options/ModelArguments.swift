@@ -8,8 +8,8 @@ enum ModelHelp {
         "A .gguf file, a folder with config.json, or the name of a model.",
         discussion: """
             Names are looked up, with and without .gguf, in $MARTLET_MODELS, ./models and \
-            ${XDG_CACHE_HOME:-~/.cache}/martlet/models. Without MODEL the only model there is taken, or \
-            \(ModelLookup.defaultName).
+            ${XDG_CACHE_HOME:-~/.cache}/martlet/models; models that were pulled have the hub's names (org/repo). Without \
+            MODEL the only model there is taken, or \(ModelLookup.defaultName).
             """)
 }
 

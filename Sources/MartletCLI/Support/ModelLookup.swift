@@ -1,4 +1,5 @@
 import Foundation
+import MartletHub
 
 /// Finds the model that a command means: a file, a folder, or a name in one of the folders where models are kept.
 struct ModelLookup {
@@ -8,18 +9,26 @@ struct ModelLookup {
     /// Searched in order; of models of the same name the first is taken.
     let folders: [URL]
 
-    init(folders: [URL]) { self.folders = folders }
+    /// Where `martlet pull` puts models; nil where nobody's home is known.
+    let store: ModelStore?
 
-    /// `$MARTLET_MODELS`, `./models`, and the user's cache.
+    init(folders: [URL], store: URL? = nil) {
+        self.folders = folders
+        self.store = store.map { ModelStore(root: $0) }
+    }
+
+    /// `$MARTLET_MODELS`, `./models`, and the user's cache. Downloads go to the first of these that is not `./models`.
     init(environment: [String: String] = ProcessInfo.processInfo.environment) {
         var folders: [URL] = []
-        if let path = environment["MARTLET_MODELS"], !path.isEmpty { folders.append(URL(filePath: path)) }
+        let own = environment["MARTLET_MODELS"].flatMap { $0.isEmpty ? nil : URL(filePath: $0) }
+        if let own { folders.append(own) }
         folders.append(URL(filePath: "models"))
         // The XDG specification tells programs to ignore relative paths.
         let cache = environment["XDG_CACHE_HOME"].flatMap { $0.hasPrefix("/") ? URL(filePath: $0) : nil }
         let home = environment["HOME"].map { URL(filePath: $0).appending(path: ".cache") }
-        if let cache = cache ?? home { folders.append(cache.appending(path: "martlet/models")) }
-        self.folders = folders
+        let models = (cache ?? home)?.appending(path: "martlet/models")
+        if let models { folders.append(models) }
+        self.init(folders: folders, store: own ?? models)
     }
 
     /// The path of the model called `name`, or of the default one.
@@ -31,6 +40,9 @@ struct ModelLookup {
         if Self.isFolder(name) {
             throw CommandFailure("\(name) is a folder without config.json: no model")
         }
+        if (try? HubReference(name)) != nil, !name.hasPrefix("./") {
+            throw CommandFailure("no model '\(name)' here; 'martlet pull \(name)' fetches it from the hub")
+        }
         if Self.looksLikePath(name) { throw CommandFailure("no model at \(name)") }
         throw CommandFailure("no model '\(name)' in \(searched)")
     }
@@ -39,7 +51,10 @@ struct ModelLookup {
     func find(_ name: String) -> String? {
         guard !name.isEmpty else { return nil }
         if Self.looksLikePath(name) && Self.isFile(name) || Self.isModelFolder(name) { return name }
-        guard !name.contains("/") else { return nil }
+        if let reference = try? HubReference(name) {
+            return folders.lazy.compactMap { ModelStore(root: $0).find(reference)?.path }.first
+        }
+        guard !name.contains("/"), !name.hasPrefix(".") else { return nil }
         for folder in folders {
             for candidate in [name, name + ".gguf"] {
                 let path = folder.appending(path: candidate).relativePath
@@ -54,16 +69,17 @@ struct ModelLookup {
         name.hasSuffix(".gguf") || (name.contains("/") && !name.contains(where: \.isWhitespace))
     }
 
-    /// Every model in the folders, by file name; each name once.
+    /// Every model in the folders, by the name that finds it; each name once.
     func models() -> [(name: String, path: String)] {
         var seen = Set<String>()
         return folders.flatMap { folder -> [(name: String, path: String)] in
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-            return names.sorted().compactMap { name in
+            let own = names.sorted().compactMap { name -> (name: String, path: String)? in
                 let path = folder.appending(path: name).relativePath
-                guard Self.isModel(path), seen.insert(name).inserted else { return nil }
-                return (name, path)
+                return Self.isModel(path) ? (name, path) : nil
             }
+            let pulled = ModelStore(root: folder).entries().map { (name: $0.reference.description, path: $0.path) }
+            return (own + pulled).filter { seen.insert($0.name).inserted }
         }
     }
 
