@@ -1,4 +1,5 @@
 import Foundation
+import MartletHub
 import Testing
 
 @testable import MartletCLI

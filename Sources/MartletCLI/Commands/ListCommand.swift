@@ -33,13 +33,11 @@ struct ListCommand: ParsableCommand {
 enum FileSize {
     /// Bytes of a file, or of the files directly in a folder.
     static func total(of path: String) -> Int {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return 0 }
-        guard status.st_mode & S_IFMT == S_IFDIR else { return Int(status.st_size) }
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
-        return names.reduce(0) { sum, name in
-            guard stat(path + "/" + name, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return sum }
-            return sum + Int(status.st_size)
+        let root = URL(fileURLWithPath: path).resolvingSymlinksInPath()
+        let files = try? FileManager.default.contentsOfDirectory(at: root, includingPropertiesForKeys: [.fileSizeKey])
+        return (files ?? [root]).reduce(0) { sum, file in
+            let values = try? file.resolvingSymlinksInPath().resourceValues(forKeys: [.isRegularFileKey, .fileSizeKey])
+            return sum + (values?.isRegularFile == true ? values?.fileSize ?? 0 : 0)
         }
     }
 }

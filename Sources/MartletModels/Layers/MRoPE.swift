@@ -9,7 +9,11 @@ struct MRoPE {
     private let settings: SettingsFile
 
     init(_ text: SettingsFile) throws(CheckpointError) {
-        settings = try text.section("rope_parameters") ?? text.section("rope_scaling") ?? text
+        if let parameters = try text.section("rope_parameters") {
+            settings = parameters
+        } else {
+            settings = try text.section("rope_scaling") ?? text
+        }
         sections = try settings.required(settings.integers("mrope_section"), "mrope_section")
         isInterleaved = try settings.boolean("mrope_interleaved") ?? false
     }

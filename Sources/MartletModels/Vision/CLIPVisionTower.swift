@@ -114,6 +114,7 @@ struct CLIPVisionConfiguration {
         imageSize = try size("image_size", 224, limit: 4096)
         patchSize = try size("patch_size", 32, limit: 256)
         epsilon = try settings.optionalPositiveNumber("layer_norm_eps", below: 1) ?? 1e-5
+        activation = try settings.activation("hidden_act", default: .quick)
         let channels = try size("num_channels", 3)
         guard channels == 3 else { throw settings.failure("num_channels", "is \(channels), expected 3") }
         guard hiddenSize % headCount == 0, hiddenSize / headCount % 2 == 0, hiddenSize / headCount <= 1024 else {
@@ -123,6 +124,5 @@ struct CLIPVisionConfiguration {
         guard imageSize >= patchSize, patchCount < 1 << 16 else {
             throw settings.failure("image_size", "is \(imageSize), which does not fit patches of \(patchSize)")
         }
-        activation = try settings.activation("hidden_act", default: .quick)
     }
 }
