@@ -35,7 +35,8 @@ struct PullTests {
         #expect(again.status == 0 && again.text.contains("\"downloaded\" : 0"))
 
         let list = try CommandLineProgram.run("list", environment: environment)
-        #expect(list.text.contains("| org/repo/m-Q8_0.gguf |"))
+        let line = try #require(list.text.split(separator: "\n").first { $0.hasPrefix("| org/repo/m-Q8_0.gguf ") })
+        #expect(line.contains(" 6 B |") && line.contains(path))
         // It is found, and it is no model.
         let shown = try CommandLineProgram.run("show", "org/repo", environment: environment)
         #expect(shown.status == 1 && shown.error.hasPrefix("martlet: error: \(path):"), "\(shown.error)")

@@ -358,12 +358,14 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func drainFinishesWhatIsThereAndRefusesMore() async throws {
-        let model = FakeModel(rowCount: 1000)
+        // Steps take microseconds: the answers are so long that they cannot end before the model is blocked.
+        let length = 20_000
+        let model = FakeModel(rowCount: 3 * length)
         var options = EngineOptions()
         options.maxRequests = 1
-        let engine = try Self.engine(model, options: options)
-        let running = try await engine.submit(EngineRequest([1], Self.parameters(maxTokens: 100)))
-        let waiting = try await engine.submit(EngineRequest([2], Self.parameters(maxTokens: 100)))
+        let engine = try Self.engine(model, contextLength: 2 * length, options: options)
+        let running = try await engine.submit(EngineRequest([1], Self.parameters(maxTokens: length)))
+        let waiting = try await engine.submit(EngineRequest([2], Self.parameters(maxTokens: length)))
         // A step is under way, so both are unfinished when draining begins.
         try await model.block()
         async let drained: Void = engine.drain()
@@ -378,8 +380,8 @@ import Testing
         }
         await drained
         #expect(await engine.statistics.runningRequests == 0)
-        #expect(try await Answer(running).tokens.count == 100)
-        #expect(try await Answer(waiting).tokens.count == 100)
+        #expect(try await Answer(running).tokens.count == length)
+        #expect(try await Answer(waiting).tokens.count == length)
         // Again, with nothing left to wait for.
         await engine.drain()
     }

@@ -86,6 +86,8 @@ import Testing
                 request.badWords = [[7, 7], [11]]
                 answers.append(try await Answer(engine.submit(request)))
             }
+            // Requests that a stop string ended give their rows back before the next step.
+            await engine.drain()
             let statistics = await engine.statistics
             if proposes { #expect(statistics.speculation?.acceptedTokens ?? 0 > 100) }
             #expect(statistics.usedCacheRows == 0)

@@ -195,8 +195,10 @@ package struct Scheduler: ~Copyable {
     private mutating func estimatedPeak(with candidate: RequestState) -> Int {
         estimate.removeAll()
         for index in running.indices {
+            // A draft that is part of this step holds rows as well.
+            let held = max(running[index].knownCount, running[index].computedCount)
             estimate.add(
-                known: running[index].knownCount - memory.sharedCount(of: running[index]),
+                known: held - memory.sharedCount(of: running[index]),
                 remaining: answers.remaining(running[index]))
         }
         estimate.add(

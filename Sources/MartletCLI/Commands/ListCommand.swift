@@ -33,11 +33,19 @@ struct ListCommand: ParsableCommand {
 enum FileSize {
     /// Bytes of a file, or of the files directly in a folder.
     static func total(of path: String) -> Int {
-        let root = URL(fileURLWithPath: path).resolvingSymlinksInPath()
-        let files = try? FileManager.default.contentsOfDirectory(at: root, includingPropertiesForKeys: [.fileSizeKey])
-        return (files ?? [root]).reduce(0) { sum, file in
-            let values = try? file.resolvingSymlinksInPath().resourceValues(forKeys: [.isRegularFileKey, .fileSizeKey])
-            return sum + (values?.isRegularFile == true ? values?.fileSize ?? 0 : 0)
-        }
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return 0 }
+        guard isFolder.boolValue else { return bytes(ofFile: path) }
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        return names.reduce(0) { $0 + bytes(ofFile: path + "/" + $1) }
+    }
+
+    /// Bytes of a regular file, behind symbolic links as well; 0 for anything else.
+    private static func bytes(ofFile path: String) -> Int {
+        let target = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: target),
+            attributes[.type] as? FileAttributeType == .typeRegular
+        else { return 0 }
+        return (attributes[.size] as? NSNumber)?.intValue ?? 0
     }
 }
