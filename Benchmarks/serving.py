@@ -4,6 +4,10 @@
 
 Every server gets the same token ids, lengths and times of arrival, one server after the other: all requests at once, then as
 a Poisson process at --load of the slowest server's throughput, then one at a time. --arrivals leaves some of them out.
+
+    python3 Benchmarks/serving.py --arrivals beside --streams 8 --prompt 4000 martlet=http://127.0.0.1:8080
+
+measures what others wait for their next token while a long prompt is computed: --streams answers, into which the prompt comes.
 """
 
 import argparse
@@ -65,7 +69,7 @@ async def send(url, model, request, arrival, start):
     writer.close()
     if not tokens or not times:
         raise RuntimeError(f"{url}: no answer: {status}")
-    return {"ttft": times[0] - begin, "gaps": [b - a for a, b in zip(times, times[1:])],
+    return {"ttft": times[0] - begin, "times": times, "gaps": [b - a for a, b in zip(times, times[1:])],
             "e2e": times[-1] - begin, "end": times[-1], "tokens": tokens}
 
 
@@ -82,6 +86,29 @@ async def run(url, model, trace, arrivals):
     tpot = [(s["e2e"] - s["ttft"]) / (s["tokens"] - 1) for s in samples if s["tokens"] > 1]
     return {"seconds": seconds, "tokens": tokens, "tok/s": tokens / seconds, "ttft": [s["ttft"] for s in samples],
             "tpot": tpot, "itl": gaps, "e2e": [s["e2e"] for s in samples]}
+
+
+async def run_beside(url, model, streams, prompt, answer, rng):
+    """The gaps between the streams' tokens before a long prompt arrives, while it is computed, and its TTFT."""
+    def request(count, tokens):
+        return {"prompt": [rng.randrange(1000, 40000) for _ in range(count)], "max_tokens": tokens}
+
+    start = time.perf_counter()
+    tasks = [asyncio.create_task(send(url, model, request(16, answer), 0, start)) for _ in range(streams)]
+    await asyncio.sleep(1.5)
+    sent = time.perf_counter()
+    long = await send(url, model, request(prompt, 1), 0, sent)
+    first = sent + long["ttft"]
+    before, beside = [], []
+    for sample in await asyncio.gather(*tasks):
+        if sample["end"] < first:
+            raise RuntimeError(f"{url}: a stream ended before the long prompt was computed: --answer has to be longer")
+        for a, b in zip(sample["times"], sample["times"][1:]):
+            if b <= sent:
+                before.append(b - a)
+            elif a < first:
+                beside.append(b - a)
+    return before, beside, long["ttft"]
 
 
 def percentile(values, part):
@@ -110,8 +137,23 @@ async def main():
     parser.add_argument("--arrivals", default="together,poisson,serial")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--streams", type=int, default=8, help="beside: answers under way when the prompt arrives")
+    parser.add_argument("--prompt", type=int, default=4000, help="beside: tokens of the long prompt")
+    parser.add_argument("--answer", type=int, default=600, help="beside: tokens of each stream")
     options = parser.parse_args()
     servers = [server.split("=", 1) for server in options.servers]
+    if options.arrivals == "beside":
+        print("| server | ITL before p50 | p99 | ITL beside the prompt p50 | p99 | max | its TTFT |")
+        print("|---|---:|---:|---:|---:|---:|---:|")
+        for repetition in range(options.repeat):
+            for name, url in servers:
+                rng = random.Random(f"{options.seed} {repetition}")
+                before, beside, ttft = await run_beside(
+                    url, options.model, options.streams, options.prompt, options.answer, rng)
+                cells = [percentile(before, 0.5), percentile(before, 0.99), percentile(beside, 0.5),
+                         percentile(beside, 0.99), max(beside), ttft]
+                print(f"| {name} | " + " | ".join(f"{cell * 1000:.0f}" for cell in cells) + " |", flush=True)
+        return
     print("| server | arrivals | s | output tok/s | TTFT p50 | p99 | TPOT p50 | p99 | ITL p50 | p99 | end to end p50 | p99 |")
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for repetition in range(options.repeat):

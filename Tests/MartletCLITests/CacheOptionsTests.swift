@@ -23,11 +23,11 @@ import Testing
             "--max-tokens-in-cache", "5000", "--no-prefix-cache", "--target-inter-token-latency", "0",
         ])
         #expect(limits.applied(to: LoadOptions()).kvCacheTokens == 5000)
-        #expect(!limits.engineOptions.cachesPrefixes)
-        #expect(limits.engineOptions.targetInterTokenLatency == nil)
+        #expect(try !limits.engineOptions().cachesPrefixes)
+        #expect(try limits.engineOptions().targetInterTokenLatency == nil)
         let defaults = try EngineLimitOptions.parse([])
-        #expect(defaults.engineOptions.cachesPrefixes)
-        #expect(defaults.engineOptions.targetInterTokenLatency == .milliseconds(100))
+        #expect(try defaults.engineOptions().cachesPrefixes)
+        #expect(try defaults.engineOptions().targetInterTokenLatency == .milliseconds(100))
         #expect(
             try EngineLimitOptions.parse(["--kv-cache-memory", "64M"]).applied(to: .init()).kvCacheMemory == 64 << 20)
         #expect(throws: (any Error).self) {

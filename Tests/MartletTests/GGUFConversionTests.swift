@@ -33,15 +33,44 @@ struct GGUFConversionTests {
     }
 }
 
+extension GGUFConversionTests {
+    /// F32 matrices in an F16 file are what rounding them says, and nothing else: the same values as F32 give the same
+    /// logits, and the folder's own logits are as near as 11 bits allow.
+    @Test(arguments: models)
+    func f16FilesOfF32Models(model: ReferenceModel) throws {
+        let folder = try Checkpoint(path: model.path)
+        guard try folder.tensorNames.allSatisfy({ try folder.tensor($0).type == .f32 }) else { return }
+        let ids = try #require(model.cases().last).ids
+        func logits(_ matrices: GGUFConversion.Matrices) throws -> [Float] {
+            let checkpoint = try Checkpoint(gguf: GGUFConversion(folder, matrices: matrices).file.open())
+            return ReferenceModel.logits(
+                try ReferenceModel.compiled(checkpoint, tokens: ids.count) { $0.compute = .f32 }, ids)
+        }
+        let (original, rounded, halves) = (try logits(.asStored), try logits(.roundedToF16), try logits(.f16))
+        let deviation = ReferenceModel.standardDeviation(original)
+        #expect(ReferenceModel.largestDifference(halves, rounded) <= 1e-5 * deviation)
+        #expect(ReferenceModel.largestDifference(halves, original) <= 2e-2 * deviation)
+        #expect(halves != original)
+    }
+}
+
 /// Writes a folder's model as llama.cpp's converter does: other names, Llama's q and k with rope's halves interleaved, and
-/// all experts of a layer in one tensor. The elements keep their type.
+/// all experts of a layer in one tensor. The elements keep their type, unless F32 matrices are to be rounded.
 struct GGUFConversion {
+    enum Matrices {
+        case asStored
+        /// As F16, and as F32 with the values that F16 has.
+        case f16, roundedToF16
+    }
+
     private(set) var file = GGUFBuilder()
     private let source: Checkpoint
     private let architecture: String
+    private let matrices: Matrices
 
-    init(_ source: Checkpoint) throws {
+    init(_ source: Checkpoint, matrices: Matrices = .asStored) throws {
         self.source = source
+        self.matrices = matrices
         architecture =
             [
                 "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe",
@@ -56,10 +85,10 @@ struct GGUFConversion {
                 let tensors = try (0..<experts.count).map {
                     try source.tensor("model.layers.\(layer).mlp.experts.\($0).\(projection)_proj.weight")
                 }
-                let bytes = tensors.flatMap { rows(of: $0, "").bytes }
-                file.add(
-                    "blk.\(layer).ffn_\(projection)_exps.weight", [experts.count] + tensors[0].shape, tensors[0].type,
-                    data: bytes)
+                let experts = tensors.map { rows(of: $0, "") }
+                let stack = Rows(
+                    shape: [experts.count] + experts[0].shape, type: experts[0].type, bytes: experts.flatMap(\.bytes))
+                add("blk.\(layer).ffn_\(projection)_exps.weight", rows: stack)
             }
         }
     }
@@ -71,7 +100,17 @@ struct GGUFConversion {
     }
 
     private mutating func add(_ name: String, rows: Rows) {
-        file.add(name, rows.shape, rows.type, data: rows.bytes)
+        guard matrices != .asStored, rows.type == .f32, rows.shape.count > 1 else {
+            return file.add(name, rows.shape, rows.type, data: rows.bytes)
+        }
+        let halves = rows.bytes.withUnsafeBytes { bytes in
+            (0..<bytes.count / 4).map { Float16(bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self)) }
+        }
+        if matrices == .f16 {
+            file.add(name, rows.shape, .f16, data: halves.flatMap(\.bitPattern.bytes))
+        } else {
+            file.add(name, rows.shape, .f32, data: halves.flatMap { Float($0).bitPattern.bytes })
+        }
     }
 
     /// A tensor's bytes in the order of GGUF's rows. Of a vector each element counts as a row.

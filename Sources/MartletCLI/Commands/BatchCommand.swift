@@ -32,7 +32,7 @@ struct BatchCommand: AsyncParsableCommand {
         let input = try LineFile(path: file, limit: BatchRun.longestLine)
         let path = try ModelLookup().resolve(model)
         let output = try BatchOutput(path: outputPath)
-        let llm = try await ModelLoading.engine(path, limits.applied(to: compute.loadOptions), limits.engineOptions)
+        let llm = try await ModelLoading.engine(path, limits.applied(to: compute.loadOptions), limits.engineOptions())
         let bar = ProgressBar("batch")
         defer { bar.finish() }
         var run = BatchRun(

@@ -43,6 +43,7 @@ extension BenchCommand {
         requests.cacheSize.apply(to: &options)
         var engine = EngineOptions()
         requests.sharing.apply(to: &engine)
+        try requests.speculation.apply(to: &engine)
         engine.maxQueuedRequests = trace.requests.count
         engine.maxQueuedTokens = max(trace.promptTokens, 1)
         let llm = try await ModelLoading.engine(path, options, engine)

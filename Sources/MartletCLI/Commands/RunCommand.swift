@@ -80,7 +80,9 @@ struct RunCommand: AsyncParsableCommand {
         cacheSize.apply(to: &options)
         let bar = ProgressBar("loading")
         defer { bar.finish() }
-        return try await LLM.load(path, options: options, engine: speculation.engineOptions()) { bar.update($0) }
+        var engine = EngineOptions()
+        try speculation.apply(to: &engine)
+        return try await LLM.load(path, options: options, engine: engine) { bar.update($0) }
     }
 
     private func answer(

@@ -49,7 +49,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let path = try source.path()
-        var engine = limits.engineOptions
+        var engine = try limits.engineOptions()
         engine.maxQueuedRequests = maxQueuedRequests
         let llm = try await ModelLoading.engine(path, limits.applied(to: compute.loadOptions), engine)
         var options = ServerOptions()

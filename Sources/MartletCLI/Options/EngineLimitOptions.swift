@@ -12,6 +12,7 @@ struct EngineLimitOptions: ParsableArguments {
     var context: Int?
     @OptionGroup var cacheSize: CacheSizeOptions
     @OptionGroup var sharing: SharingOptions
+    @OptionGroup var speculation: SpeculationOptions
 
     func validate() throws {
         guard (1...1024).contains(maxRequests) else { throw ValidationError("--max-requests must be 1 to 1024") }
@@ -30,9 +31,11 @@ struct EngineLimitOptions: ParsableArguments {
         return options
     }
 
-    var engineOptions: EngineOptions {
+    /// - Throws: `CommandFailure` where there is no such draft model.
+    func engineOptions() throws -> EngineOptions {
         var options = EngineOptions()
         sharing.apply(to: &options)
+        try speculation.apply(to: &options)
         return options
     }
 }

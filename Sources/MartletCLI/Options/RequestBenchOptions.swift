@@ -26,6 +26,7 @@ struct RequestBenchOptions: ParsableArguments {
     var maxRequests = 16
     @OptionGroup var cacheSize: CacheSizeOptions
     @OptionGroup var sharing: SharingOptions
+    @OptionGroup var speculation: SpeculationOptions
 
     var isWanted: Bool { requests != nil || trace != nil }
 

@@ -21,12 +21,10 @@ struct SpeculationOptions: ParsableArguments {
     }
 
     /// - Throws: `CommandFailure` where there is no such model.
-    func engineOptions() throws -> EngineOptions {
-        var options = EngineOptions()
+    func apply(to options: inout EngineOptions) throws {
         options.maxDraftTokens = draftTokens
-        guard let speculative else { return options }
+        guard let speculative else { return }
         options.speculation = try speculative == "ngram" ? .ngram : .model(ModelLookup().resolve(speculative))
-        return options
     }
 }
 
