@@ -64,6 +64,10 @@ let package = Package(
                 "MartletModels", "MartletImages", log,
             ],
             swiftSettings: settings),
+        .target(
+            name: "MartletQuantization",
+            dependencies: ["MartletCheckpoints", "MartletCPU", "MartletGraph", "MartletModels"],
+            swiftSettings: settings),
         // Level 4
         .target(
             name: "MartletServer",
@@ -82,7 +86,7 @@ let package = Package(
             name: "MartletCLI",
             dependencies: [
                 "Martlet", "MartletServer", "MartletGraph", "MartletCheckpoints", "MartletTokenizers", "MartletJinja",
-                "MartletImages",
+                "MartletImages", "MartletQuantization",
                 log,
                 "MartletHub",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -115,6 +119,10 @@ let package = Package(
         .testTarget(
             name: "MartletModelsTests",
             dependencies: ["MartletModels", "MartletCheckpoints", "MartletGraph", "MartletCPU", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MartletQuantizationTests",
+            dependencies: ["MartletQuantization", "MartletCheckpoints", "MartletCPU", "MartletGraph", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "MartletTests",

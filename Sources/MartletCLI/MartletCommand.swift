@@ -12,7 +12,8 @@ struct MartletCommand: AsyncParsableCommand {
             RunCommand.self, ServeCommand.self, BatchCommand.self, BenchCommand.self, ShowCommand.self,
             TokenizeCommand.self,
             DetokenizeCommand.self,
-            TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self,
+            TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self, EvalCommand.self,
+            QuantizeCommand.self,
             PullCommand.self, ListCommand.self, RemoveCommand.self,
         ])
 

@@ -17,6 +17,13 @@ package struct Graph: Sendable {
         package var outputs: [ValueID]
         /// Where in the model the op belongs ("layers.3.mlp.down_proj"), for plans and profiles.
         package var label: String
+
+        package init(op: Op, inputs: [ValueID], outputs: [ValueID], label: String) {
+            self.op = op
+            self.inputs = inputs
+            self.outputs = outputs
+            self.label = label
+        }
     }
 
     package var values: [Value] = []

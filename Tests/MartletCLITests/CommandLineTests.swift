@@ -20,6 +20,9 @@ struct CommandLineTests {
         ["bench", "--batch", "0"], ["show", "--threads", "0"], ["template", "/nonexistent/model.gguf", "x.json"],
         ["run", "oneword"], ["bench", "--ladder", "--batch", "2"], ["bench", "--ladder", "--depth", "1,2"],
         ["bench", "--ladder", "-n", "0"],
+        ["quantize", "a", "b", "--method", "awq"], ["quantize", "a", "b", "--method", "rtn", "--bits", "5"],
+        ["quantize", "a", "b", "--method", "rtn", "--desc-act"], ["quantize", "/nonexistent", "b", "--method", "rtn"],
+        ["eval", "x.gguf", "--text", "y", "--context", "1"], ["eval", "--text", "y"],
     ]
 
     @Test(arguments: failures) func errorsAreOneLineAndAStatus(arguments: [String]) throws {

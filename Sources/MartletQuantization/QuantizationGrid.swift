@@ -1,0 +1,54 @@
+import Glibc
+
+/// The codes that weights of a group may take: value = scale · (code - zero), with unsigned codes.
+struct QuantizationGrid: Sendable, Equatable {
+    let bits: Int
+    let isSymmetric: Bool
+    /// How scales are stored. Codes are chosen for the scale that a reader will see.
+    let scaleStorage: FloatStorage
+    /// The smallest zero point. GPTQ's version 1 stores zero - 1, and readers disagree about 0 - 1.
+    let smallestZero: Float
+
+    struct Group: Sendable, Equatable {
+        var scale: Float
+        var zero: Float
+    }
+
+    var largestCode: Float { Float(1 << bits - 1) }
+
+    /// The grid that spans the values of a group, and 0.
+    ///
+    /// - Parameter shrink: the share of the range that is spanned.
+    func group(_ values: UnsafePointer<Float>, count: Int, shrink: Float = 1) -> Group {
+        var (low, high): (Float, Float) = (0, 0)
+        for index in 0..<count {
+            low = min(low, values[index])
+            high = max(high, values[index])
+        }
+        return group(low: low * shrink, high: high * shrink)
+    }
+
+    func group(low: Float, high: Float) -> Group {
+        let middle = Float(1 << (bits - 1))
+        let zeroGroup = Group(scale: 1, zero: isSymmetric ? middle : max(smallestZero, 0))
+        if isSymmetric {
+            // 4 bits: the range of half a code on either side, as all the formats' tools have it. 8 bits: nothing is cut off.
+            let span = bits == 8 ? 127 : (middle - 0.5)
+            let scale = scaleStorage.rounded(max(-low, high) / span)
+            return scale > 0 ? Group(scale: scale, zero: middle) : zeroGroup
+        }
+        let scale = scaleStorage.rounded((high - low) / largestCode)
+        guard scale > 0 else { return zeroGroup }
+        return Group(scale: scale, zero: min(max((-low / scale).rounded(.toNearestOrEven), smallestZero), largestCode))
+    }
+
+    /// The code of the nearest value; 0 for what is not a number.
+    @inline(__always)
+    func code(_ value: Float, _ group: Group) -> Float {
+        // In this order the comparisons let no NaN through.
+        min(largestCode, max(0, (value / group.scale).rounded(.toNearestOrEven) + group.zero))
+    }
+
+    @inline(__always)
+    func value(_ code: Float, _ group: Group) -> Float { group.scale * (code - group.zero) }
+}
