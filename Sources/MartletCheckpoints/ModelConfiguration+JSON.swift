@@ -44,7 +44,7 @@ extension ModelConfiguration {
         experts = try ExpertConfiguration(text, layerCount: layerCount)
         quantizationMethod = try Self.quantizationMethod(root, text)
         try readTokens(folder, text, root)
-        chatTemplate = try folder.chatTemplate()
+        (chatTemplate, toolChatTemplate) = try folder.chatTemplates()
     }
 
     private static func headDim(

@@ -56,23 +56,41 @@ package struct ModelFolder: Sendable {
         return Self.exists(file) ? try SettingsFile.bytes(path: file, sizeLimit: sizeLimit) : nil
     }
 
-    /// The Jinja source of the chat template: `chat_template.jinja`, or what `tokenizer_config.json` says.
-    package func chatTemplate() throws(CheckpointError) -> String? {
-        let name = "chat_template.jinja"
-        if let bytes = try bytes(of: name, sizeLimit: 1 << 20) {
-            guard let text = String(validating: bytes, as: UTF8.self) else {
-                throw CheckpointError(file: path + "/" + name, reason: "is not UTF-8")
-            }
-            return text
+    /// The Jinja sources of the chat templates: the usual one, and one for conversations with tools, where it has its own.
+    ///
+    /// Each is looked for in a file of its own first (`chat_template.jinja`, `additional_chat_templates/tool_use.jinja`),
+    /// then in `chat_template.json`, where processors of images kept theirs, then in `tokenizer_config.json`.
+    package func chatTemplates() throws(CheckpointError) -> (usual: String?, tools: String?) {
+        var (usual, tools): (String?, String?) = (nil, nil)
+        for settings in [try Self.optionalSettings(path + "/chat_template.json"), tokenizerSettings] {
+            guard let settings, usual == nil else { continue }
+            (usual, tools) = try Self.chatTemplates(settings)
         }
+        let own = try text(of: "chat_template.jinja")
+        let ownTools = try text(of: "additional_chat_templates/tool_use.jinja")
+        // A template for tools belongs to the usual one beside it.
+        return own == nil ? (usual, ownTools ?? tools) : (own, ownTools)
+    }
+
+    /// `chat_template` is one template, or a list of several: {"name": …, "template": …}.
+    private static func chatTemplates(
+        _ settings: SettingsFile
+    ) throws(CheckpointError) -> (usual: String?, tools: String?) {
         let key = "chat_template"
-        guard let tokenizerSettings, tokenizerSettings.has(key) else { return nil }
-        // Several templates are a list of {"name": …, "template": …}.
-        guard let list = tokenizerSettings.json[key].array else { return try tokenizerSettings.string(key) }
-        guard let standard = list.first(where: { $0["name"].text == "default" })?["template"].text else {
-            throw tokenizerSettings.failure(key, "has no template called 'default'")
+        guard let list = settings.json[key].array else { return (try settings.string(key), nil) }
+        func template(_ name: String) -> String? { list.first { $0["name"].text == name }?["template"].text }
+        guard let usual = template("default") else {
+            throw settings.failure(key, "has no template called 'default'")
         }
-        return standard
+        return (usual, template("tool_use"))
+    }
+
+    private func text(of name: String) throws(CheckpointError) -> String? {
+        guard let bytes = try bytes(of: name, sizeLimit: 1 << 20) else { return nil }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw CheckpointError(file: path + "/" + name, reason: "is not UTF-8")
+        }
+        return text
     }
 
     private static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }

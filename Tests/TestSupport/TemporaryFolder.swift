@@ -13,6 +13,12 @@ public final class TemporaryFolder: Sendable {
 
     public var path: String { url.path }
 
-    public func write(_ contents: Data, to name: String) throws { try contents.write(to: url.appending(path: name)) }
+    /// - Parameter name: may have folders in front; they are made.
+    public func write(_ contents: Data, to name: String) throws {
+        let file = url.appending(path: name)
+        try FileManager.default.createDirectory(
+            at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try contents.write(to: file)
+    }
     public func write(_ contents: String, to name: String) throws { try write(Data(contents.utf8), to: name) }
 }
