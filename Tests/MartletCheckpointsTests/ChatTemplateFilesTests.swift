@@ -49,7 +49,7 @@ import Testing
         ("tokenizer_config.json", #"{"chat_template": [{"name": "rag", "template": "R"}]}"#, "'default'"),
         ("tokenizer_config.json", #"{"chat_template": 7}"#, "a string"),
         ("chat_template.json", "[]", "not an object"),
-        ("chat_template.jinja", "\u{FF}", ""),
+        ("chat_template.jinja", "\u{FF}", "UTF-8"),
     ])
     func brokenFilesAreNamed(_ name: String, _ text: String, _ reason: String) throws {
         var model = TinyModelFolder()
