@@ -127,7 +127,8 @@ let package = Package(
         .testTarget(
             name: "MartletTests",
             dependencies: [
-                "Martlet", "MartletGraph", "MartletCheckpoints", "MartletModels", "TestSupport", "AllocationCounter",
+                "Martlet", "MartletGraph", "MartletCheckpoints", "MartletCPU", "MartletModels", "TestSupport",
+                "AllocationCounter",
             ],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(

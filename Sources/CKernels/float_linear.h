@@ -1,4 +1,4 @@
-// The floating-point linear kernels of an instruction set with few registers: bf16, f16 and f32, made from the file's
+// The floating-point linear kernels of an instruction set with few registers: bf16, f16, f32 and f8, made from the file's
 // `bf16_subtile` and `float_subtile`, which take up to 6 tokens. Included where those are defined, inside the file's target
 // attribute.
 #pragma once
@@ -39,9 +39,11 @@ CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int6
 static void linear_bf16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_BF16, job, begin, end); }
 static void linear_f16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F16, job, begin, end); }
 static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F32, job, begin, end); }
+static void linear_f8(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F8, job, begin, end); }
 
 static inline void ck_fill_float(ck_kernels *table) {
     table->linear[CK_BF16] = linear_bf16;
     table->linear[CK_F16] = linear_f16;
     table->linear[CK_F32] = linear_f32;
+    table->linear[CK_F8] = linear_f8;
 }

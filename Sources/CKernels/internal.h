@@ -17,14 +17,20 @@ CK_TEMPLATE bool ck_is_quantized(ck_layout layout) { return layout <= CK_Q6K; }
 CK_TEMPLATE bool ck_is_nested(ck_layout layout) { return layout >= CK_Q4K && layout <= CK_Q6K; }
 CK_TEMPLATE int ck_code_bits(ck_layout layout) {
     switch (layout) {
-        case CK_Q4S: case CK_Q4A: case CK_Q4K: return 4;
+        case CK_Q4S: case CK_Q4A: case CK_Q4Z: case CK_Q4W: case CK_Q4K: return 4;
         case CK_Q5K: return 5;
         case CK_Q6K: return 6;
         default: return 8;
     }
 }
+// Scales in f32.
+CK_TEMPLATE bool ck_has_wide_scales(ck_layout layout) { return layout == CK_Q4W || layout == CK_Q8W; }
+// Offsets that are added to the codes, before the scale multiplies them.
+CK_TEMPLATE bool ck_has_zero_points(ck_layout layout) {
+    return layout == CK_Q4Z || layout == CK_Q8Z || ck_has_wide_scales(layout);
+}
 CK_TEMPLATE bool ck_has_offsets(ck_layout layout) {
-    return layout == CK_Q4A || layout == CK_Q8A || layout == CK_Q4K || layout == CK_Q5K;
+    return layout == CK_Q4A || layout == CK_Q8A || layout == CK_Q4K || layout == CK_Q5K || ck_has_zero_points(layout);
 }
 // The code of the weight 0 in a symmetric layout; 0 for the others.
 CK_TEMPLATE int ck_zero_code(ck_layout layout) {
@@ -35,13 +41,17 @@ CK_TEMPLATE int ck_scale_columns(ck_layout layout) { return layout == CK_Q6K ? 1
 
 // Byte offsets inside a pair, which covers 64 columns of 16 rows; `group` is 0 or 1. Scales (or their factors) come first.
 enum { CK_PAIR_COLUMNS = 2 * CK_GROUP };
-CK_TEMPLATE int ck_factor_bytes(ck_layout layout) { return ck_is_nested(layout) ? 1 : 2; }
+// Bytes of a scale and of an offset, or of their integer factors.
+CK_TEMPLATE int ck_scale_width(ck_layout layout) {
+    return ck_is_nested(layout) ? 1 : ck_has_wide_scales(layout) ? 4 : 2;
+}
+CK_TEMPLATE int ck_offset_width(ck_layout layout) { return ck_is_nested(layout) ? 1 : 2; }
 CK_TEMPLATE int ck_scale_bytes(ck_layout layout) {
-    return CK_PAIR_COLUMNS / ck_scale_columns(layout) * CK_PANEL * ck_factor_bytes(layout);
+    return CK_PAIR_COLUMNS / ck_scale_columns(layout) * CK_PANEL * ck_scale_width(layout);
 }
 CK_TEMPLATE int ck_scale_at(ck_layout layout, int group) { return group * (ck_scale_bytes(layout) / 2); }
 CK_TEMPLATE int ck_offset_at(ck_layout layout, int group) {
-    return ck_scale_bytes(layout) + group * CK_PANEL * ck_factor_bytes(layout);
+    return ck_scale_bytes(layout) + group * CK_PANEL * ck_offset_width(layout);
 }
 CK_TEMPLATE int ck_group_code_bytes(ck_layout layout) { return CK_GROUP * CK_PANEL * ck_code_bits(layout) / 8; }
 CK_TEMPLATE int ck_code_at(ck_layout layout, int group) {
@@ -57,6 +67,15 @@ enum { CK_SUPER_PAIRS = CK_SUPER_GROUP / CK_PAIR_COLUMNS, CK_SUPER_BYTES = 64 };
 CK_TEMPLATE int64_t ck_pair_at(ck_layout layout, int64_t pair) {
     int64_t supers = ck_is_nested(layout) ? pair / CK_SUPER_PAIRS + 1 : 0;
     return supers * CK_SUPER_BYTES + pair * ck_pair_bytes(layout);
+}
+
+// Of an f8 panel: bytes of a block, and where a column's codes lie.
+enum { CK_F8_COLUMNS = 128, CK_F8_SCALE_BYTES = CK_PANEL * 4, CK_F8_BYTES = CK_F8_SCALE_BYTES + CK_F8_COLUMNS * CK_PANEL };
+CK_TEMPLATE const uint8_t *ck_f8_block(const uint8_t *panel, int64_t column) {
+    return panel + column / CK_F8_COLUMNS * CK_F8_BYTES;
+}
+CK_TEMPLATE const uint8_t *ck_f8_codes(const uint8_t *panel, int64_t column) {
+    return ck_f8_block(panel, column) + CK_F8_SCALE_BYTES + column % CK_F8_COLUMNS * CK_PANEL;
 }
 
 // One group of a q8 or q16 activation tile that holds `tokens` tokens.
@@ -151,6 +170,10 @@ CK_TEMPLATE uint16_t ck_float_to_f16(float value) {
     return (uint16_t)(sign | result);
 }
 
+// e4m3 has f16's fields with fewer bits, and a bias that is 8 less: the f16 with these bits is the code's value / 256.
+// (The code for NaN isn't one here; whoever packs it gives it a scale that is NaN.)
+CK_TEMPLATE uint16_t ck_f8_to_f16(uint8_t code) { return (uint16_t)((code & 0x80) << 8 | (code & 0x7f) << 7); }
+
 // MARK: - Linear kernels
 
 // The loop nest around every linear kernel (linear.c), as a walk from tile to tile:
@@ -170,6 +193,7 @@ bool ck_next_tile(ck_tiles *at);
 
 // Bytes of a panel of `columns` padded columns.
 CK_TEMPLATE int64_t ck_padded_panel_bytes(ck_layout layout, int64_t columns) {
+    if (layout == CK_F8) return (columns + CK_F8_COLUMNS - 1) / CK_F8_COLUMNS * CK_F8_BYTES;
     if (!ck_is_quantized(layout)) return columns * CK_PANEL * (layout == CK_F32 ? 4 : 2);
     int64_t last = columns / CK_PAIR_COLUMNS - 1;
     return last < 0 ? 0 : ck_pair_at(layout, last) + ck_pair_bytes(layout);

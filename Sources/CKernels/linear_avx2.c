@@ -105,9 +105,9 @@ CK_TEMPLATE __m256 load_bytes(const ck_layout layout, const uint8_t *bytes) {
 // Rows LANES * h … of the panel.
 CK_TEMPLATE group_factors load_factors(const ck_layout layout, const uint8_t *super, const uint8_t *pair, int in_pair,
                                        int h) {
-    const int lane = h * LANES, width = ck_factor_bytes(layout);
-    const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + lane * width;
-    const uint8_t *offsets = pair + ck_offset_at(layout, in_pair) + lane * width;
+    const int lane = h * LANES;
+    const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + lane * ck_scale_width(layout);
+    const uint8_t *offsets = pair + ck_offset_at(layout, in_pair) + lane * ck_offset_width(layout);
     group_factors factors;
     if (layout == CK_Q6K) {
         const __m256 scale = _mm256_load_ps((const float *)super + lane);
@@ -117,8 +117,10 @@ CK_TEMPLATE group_factors load_factors(const ck_layout layout, const uint8_t *su
         factors.scale = factors.scale_high = _mm256_mul_ps(load_f16(super + lane * 2), load_bytes(layout, scales));
         factors.offset = _mm256_mul_ps(load_f16(super + (CK_PANEL + lane) * 2), load_bytes(layout, offsets));
     } else {
-        factors.scale = factors.scale_high = factors.offset = load_f16(scales);
+        factors.scale = ck_has_wide_scales(layout) ? _mm256_load_ps((const float *)scales) : load_f16(scales);
+        factors.scale_high = factors.offset = factors.scale;
         if (ck_has_offsets(layout)) factors.offset = load_f16(offsets);
+        if (ck_has_zero_points(layout)) factors.offset = _mm256_mul_ps(factors.scale, factors.offset);
     }
     return factors;
 }
@@ -228,7 +230,12 @@ enum { LARGEST_SUBTILE = 6 };
 
 CK_TEMPLATE __m256 load_column(const ck_layout layout, const uint8_t *panel, int64_t k, int half) {
     if (layout == CK_F16) return load_f16(panel + (k * CK_PANEL + half * LANES) * 2);
-    return _mm256_load_ps((const float *)panel + k * CK_PANEL + half * LANES);
+    if (layout == CK_F32) return _mm256_load_ps((const float *)panel + k * CK_PANEL + half * LANES);
+    const __m128i bytes = _mm_loadl_epi64((const __m128i *)(ck_f8_codes(panel, k) + half * LANES));
+    // The sign fills the upper byte: of it, and of the shifted magnitude, what an f16 has (ck_f8_to_f16).
+    const __m128i shifted = _mm_slli_epi16(_mm_cvtepi8_epi16(bytes), 7);
+    const __m256 values = _mm256_cvtph_ps(_mm_and_si128(shifted, _mm_set1_epi16((int16_t)0xbfff)));
+    return _mm256_mul_ps(values, _mm256_load_ps((const float *)ck_f8_block(panel, k) + half * LANES));
 }
 
 CK_TEMPLATE void float_subtile(const ck_layout layout, const int tokens, const ck_linear *job, int64_t panel,

@@ -76,8 +76,10 @@ CK_TEMPLATE group_factors load_factors(const ck_layout layout, const group_facto
             factors.offset = _mm512_mul_ps(super->offset, load_bytes(layout, offsets));
         }
     } else {
-        factors.scale = factors.scale_high = factors.offset = ck_load_f16(scales);
+        factors.scale = ck_has_wide_scales(layout) ? _mm512_load_ps(scales) : ck_load_f16(scales);
+        factors.scale_high = factors.offset = factors.scale;
         if (ck_has_offsets(layout)) factors.offset = ck_load_f16(offsets);
+        if (ck_has_zero_points(layout)) factors.offset = _mm512_mul_ps(factors.scale, factors.offset);
     }
     return factors;
 }
@@ -188,11 +190,15 @@ CK_TEMPLATE void quantized_tile(const ck_layout layout, const ck_activation form
 
 #include "quantized_linear.h"
 
-// MARK: - f16 and f32
+// MARK: - f16, f32 and f8
 
 CK_TEMPLATE __m512 load_column(const ck_layout layout, const uint8_t *panel, int64_t k) {
     if (layout == CK_F16) return ck_load_f16(panel + k * CK_PANEL * 2);
-    return _mm512_load_ps(panel + k * CK_PANEL * 4);
+    if (layout == CK_F32) return _mm512_load_ps(panel + k * CK_PANEL * 4);
+    const __m256i codes = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)ck_f8_codes(panel, k)));
+    // The sign fills the upper byte: of it, and of the shifted magnitude, what an f16 has (ck_f8_to_f16).
+    const __m256i halves = _mm256_and_si256(_mm256_slli_epi16(codes, 7), _mm256_set1_epi16((int16_t)0xbfff));
+    return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_load_ps(ck_f8_block(panel, k)));
 }
 
 // Two panels share each broadcast activation.
@@ -244,6 +250,7 @@ CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int6
 
 static void linear_f16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F16, job, begin, end); }
 static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F32, job, begin, end); }
+static void linear_f8(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F8, job, begin, end); }
 
 #pragma clang attribute pop
 
@@ -253,6 +260,7 @@ void ck_fill_linear_avx512(ck_kernels *table) {
     ck_fill_quantized(table);
     table->linear[CK_F16] = linear_f16;
     table->linear[CK_F32] = linear_f32;
+    table->linear[CK_F8] = linear_f8;
     table->quantize_q8 = ck_quantize_q8_avx512;
     table->quantize_q16 = ck_quantize_q16_avx512;
 }

@@ -12,7 +12,14 @@ enum { LARGEST_SUBTILE = 6 };
 
 CK_TEMPLATE float32x4_t load_column(const ck_layout layout, const uint8_t *panel, int64_t k, int quarter) {
     if (layout == CK_F16) return ck_load_f16(panel + (k * CK_PANEL + quarter * LANES) * 2);
-    return vld1q_f32((const float *)panel + k * CK_PANEL + quarter * LANES);
+    if (layout == CK_F32) return vld1q_f32((const float *)panel + k * CK_PANEL + quarter * LANES);
+    uint32_t word;
+    memcpy(&word, ck_f8_codes(panel, k) + quarter * LANES, sizeof word);
+    // The sign fills the upper byte: of it, and of the shifted magnitude, what an f16 has (ck_f8_to_f16).
+    const int16x4_t codes = vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(word))));
+    const uint16x4_t halves = vand_u16(vreinterpret_u16_s16(vshl_n_s16(codes, 7)), vdup_n_u16(0xbfff));
+    const float32x4_t scale = vld1q_f32((const float *)ck_f8_block(panel, k) + quarter * LANES);
+    return vmulq_f32(vcvt_f32_f16(vreinterpret_f16_u16(halves)), scale);
 }
 
 CK_TEMPLATE void float_subtile(const ck_layout layout, const int tokens, const ck_linear *job, int64_t panel,

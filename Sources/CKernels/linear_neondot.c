@@ -52,9 +52,9 @@ CK_TEMPLATE float32x4_t load_bytes(const ck_layout layout, const uint8_t *bytes)
 // Rows LANES * quarter … of the panel.
 CK_TEMPLATE group_factors load_factors(const ck_layout layout, const uint8_t *super, const uint8_t *pair, int in_pair,
                                        int quarter) {
-    const int lane = quarter * LANES, width = ck_factor_bytes(layout);
-    const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + lane * width;
-    const uint8_t *offsets = pair + ck_offset_at(layout, in_pair) + lane * width;
+    const int lane = quarter * LANES;
+    const uint8_t *scales = pair + ck_scale_at(layout, in_pair) + lane * ck_scale_width(layout);
+    const uint8_t *offsets = pair + ck_offset_at(layout, in_pair) + lane * ck_offset_width(layout);
     group_factors factors;
     if (layout == CK_Q6K) {
         const float32x4_t scale = vld1q_f32((const float *)super + lane);
@@ -64,8 +64,10 @@ CK_TEMPLATE group_factors load_factors(const ck_layout layout, const uint8_t *su
         factors.scale = factors.scale_high = vmulq_f32(ck_load_f16(super + lane * 2), load_bytes(layout, scales));
         factors.offset = vmulq_f32(ck_load_f16(super + (CK_PANEL + lane) * 2), load_bytes(layout, offsets));
     } else {
-        factors.scale = factors.scale_high = factors.offset = ck_load_f16(scales);
+        factors.scale = ck_has_wide_scales(layout) ? vld1q_f32((const float *)scales) : ck_load_f16(scales);
+        factors.scale_high = factors.offset = factors.scale;
         if (ck_has_offsets(layout)) factors.offset = ck_load_f16(offsets);
+        if (ck_has_zero_points(layout)) factors.offset = vmulq_f32(factors.scale, factors.offset);
     }
     return factors;
 }

@@ -59,8 +59,11 @@ CK_TEMPLATE group_factors load_factors(const ck_layout layout, const uint8_t *su
             factors.scale[0][r] = factors.scale[1][r] = ck_f16_to_float(halves[r]) * (float)scales[r];
             factors.offset[r] = ck_f16_to_float(halves[CK_PANEL + r]) * (float)offsets[r];
         } else {
-            factors.scale[0][r] = factors.scale[1][r] = ck_f16_to_float(((const uint16_t *)scales)[r]);
+            factors.scale[0][r] = ck_has_wide_scales(layout) ? ((const float *)scales)[r]
+                                                             : ck_f16_to_float(((const uint16_t *)scales)[r]);
+            factors.scale[1][r] = factors.scale[0][r];
             if (ck_has_offsets(layout)) factors.offset[r] = ck_f16_to_float(((const uint16_t *)offsets)[r]);
+            if (ck_has_zero_points(layout)) factors.offset[r] *= factors.scale[0][r];
         }
     }
     return factors;
@@ -145,8 +148,13 @@ CK_TEMPLATE void float_tile(const ck_layout layout, const ck_linear *job, int64_
     for (int64_t k = 0; k < job->columns; k++) {
         float column[CK_PANEL];
         for (int r = 0; r < CK_PANEL; r++) {
-            column[r] = layout == CK_F16 ? ck_f16_to_float(((const uint16_t *)weights)[k * CK_PANEL + r])
-                                         : ((const float *)weights)[k * CK_PANEL + r];
+            if (layout == CK_F8) {
+                const float scale = ((const float *)ck_f8_block(weights, k))[r];
+                column[r] = ck_f16_to_float(ck_f8_to_f16(ck_f8_codes(weights, k)[r])) * scale;
+            } else {
+                column[r] = layout == CK_F16 ? ck_f16_to_float(((const uint16_t *)weights)[k * CK_PANEL + r])
+                                             : ((const float *)weights)[k * CK_PANEL + r];
+            }
         }
         for (int64_t t = 0; t < tokens; t++) {
             float activation = activations[t * job->columns + k];
@@ -168,6 +176,7 @@ CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int6
 
 static void linear_f16(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F16, job, begin, end); }
 static void linear_f32(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F32, job, begin, end); }
+static void linear_f8(const ck_linear *job, int64_t begin, int64_t end) { float_linear(CK_F8, job, begin, end); }
 
 // MARK: - Table
 
@@ -176,6 +185,7 @@ void ck_fill_linear_portable(ck_kernels *table) {
     table->linear[CK_BF16] = linear_bf16;
     table->linear[CK_F16] = linear_f16;
     table->linear[CK_F32] = linear_f32;
+    table->linear[CK_F8] = linear_f8;
     table->quantize_q8 = ck_quantize_q8_portable;
     table->quantize_q16 = ck_quantize_q16_portable;
     table->convert_bf16 = ck_convert_bf16_portable;

@@ -95,7 +95,7 @@ CK_TEMPLATE int code_at(const ck_layout layout, const uint8_t *codes, int lane, 
 // Scales and offsets, or their integer factors, of the groups of a pair that starts at `column`.
 CK_TEMPLATE void pack_factors(const ck_layout layout, const ck_affine_rows *source, int64_t column, uint8_t *pair) {
     const int group_columns = ck_scale_columns(layout);
-    const int64_t group_count = source->columns / group_columns;
+    const int64_t group_count = (source->columns + group_columns - 1) / group_columns;
     memset(pair, 0, (size_t)ck_code_at(layout, 0));
     for (int64_t row = 0; row < source->rows; row++) {
         for (int i = 0; i < CK_PAIR_COLUMNS / group_columns; i++) {
@@ -106,7 +106,11 @@ CK_TEMPLATE void pack_factors(const ck_layout layout, const ck_affine_rows *sour
                 pair[to] = source->scale_factors[from];
                 if (ck_has_offsets(layout)) pair[ck_offset_at(layout, 0) + to] = source->offset_factors[from];
             } else {
-                ((uint16_t *)pair)[to] = ck_float_to_f16(source->scales[from]);
+                if (ck_has_wide_scales(layout)) {
+                    ((float *)pair)[to] = source->scales[from];
+                } else {
+                    ((uint16_t *)pair)[to] = ck_float_to_f16(source->scales[from]);
+                }
                 if (!ck_has_offsets(layout)) continue;
                 ((uint16_t *)(pair + ck_offset_at(layout, 0)))[to] = ck_float_to_f16(source->offsets[from]);
             }
@@ -146,15 +150,33 @@ CK_TEMPLATE void pack_affine(const ck_layout layout, const ck_affine_rows *sourc
     }
 }
 
+static void pack_f8(const ck_affine_rows *source, uint8_t *panel) {
+    const int64_t blocks = (source->columns + CK_F8_COLUMNS - 1) / CK_F8_COLUMNS;
+    memset(panel, 0, (size_t)(blocks * CK_F8_BYTES));
+    for (int64_t row = 0; row < source->rows; row++) {
+        for (int64_t k = 0; k < source->columns; k++) {
+            *((uint8_t *)ck_f8_codes(panel, k) + row) = source->codes[row * source->columns + k];
+        }
+        for (int64_t block = 0; block < blocks; block++) {
+            ((float *)(panel + block * CK_F8_BYTES))[row] = source->scales[row * blocks + block] * 256;
+        }
+    }
+}
+
 void ck_pack_affine(ck_layout layout, const ck_affine_rows *source, void *panel) {
     switch (layout) {
         case CK_Q4S: pack_affine(CK_Q4S, source, panel); break;
         case CK_Q4A: pack_affine(CK_Q4A, source, panel); break;
+        case CK_Q4Z: pack_affine(CK_Q4Z, source, panel); break;
+        case CK_Q4W: pack_affine(CK_Q4W, source, panel); break;
         case CK_Q8S: pack_affine(CK_Q8S, source, panel); break;
         case CK_Q8A: pack_affine(CK_Q8A, source, panel); break;
+        case CK_Q8Z: pack_affine(CK_Q8Z, source, panel); break;
+        case CK_Q8W: pack_affine(CK_Q8W, source, panel); break;
         case CK_Q4K: pack_affine(CK_Q4K, source, panel); break;
         case CK_Q5K: pack_affine(CK_Q5K, source, panel); break;
         case CK_Q6K: pack_affine(CK_Q6K, source, panel); break;
+        case CK_F8: pack_f8(source, panel); break;
         default: break;
     }
 }
@@ -177,10 +199,15 @@ CK_TEMPLATE void unpack_affine_row(const ck_layout layout, const uint8_t *panel,
                 scale = ((const float *)super)[lane] * (float)(int8_t)pair[index];
             }
         } else {
-            scale = ck_f16_to_float(((const uint16_t *)pair)[index]);
+            scale = ck_has_wide_scales(layout) ? ((const float *)pair)[index]
+                                               : ck_f16_to_float(((const uint16_t *)pair)[index]);
             if (ck_has_offsets(layout)) offset = ck_f16_to_float(((const uint16_t *)offsets)[index]);
         }
         int code = code_at(layout, pair + ck_code_at(layout, in_pair / CK_GROUP), lane, in_pair % CK_GROUP);
+        if (ck_has_zero_points(layout)) {
+            out[column] = scale * ((float)code + offset);
+            continue;
+        }
         float value = scale * (float)(code - ck_zero_code(layout));
         out[column] = ck_has_offsets(layout) ? value + offset : value;
     }
@@ -220,8 +247,12 @@ void ck_unpack_row(ck_layout layout, const void *panels, int64_t row, int64_t co
     switch (layout) {
         case CK_Q4S: unpack_affine_row(CK_Q4S, panel, lane, columns, out); break;
         case CK_Q4A: unpack_affine_row(CK_Q4A, panel, lane, columns, out); break;
+        case CK_Q4Z: unpack_affine_row(CK_Q4Z, panel, lane, columns, out); break;
+        case CK_Q4W: unpack_affine_row(CK_Q4W, panel, lane, columns, out); break;
         case CK_Q8S: unpack_affine_row(CK_Q8S, panel, lane, columns, out); break;
         case CK_Q8A: unpack_affine_row(CK_Q8A, panel, lane, columns, out); break;
+        case CK_Q8Z: unpack_affine_row(CK_Q8Z, panel, lane, columns, out); break;
+        case CK_Q8W: unpack_affine_row(CK_Q8W, panel, lane, columns, out); break;
         case CK_Q4K: unpack_affine_row(CK_Q4K, panel, lane, columns, out); break;
         case CK_Q5K: unpack_affine_row(CK_Q5K, panel, lane, columns, out); break;
         case CK_Q6K: unpack_affine_row(CK_Q6K, panel, lane, columns, out); break;
@@ -237,6 +268,12 @@ void ck_unpack_row(ck_layout layout, const void *panels, int64_t row, int64_t co
             break;
         case CK_F32:
             for (int64_t k = 0; k < columns; k++) out[k] = ((const float *)panel)[k * CK_PANEL + lane];
+            break;
+        case CK_F8:
+            for (int64_t k = 0; k < columns; k++) {
+                const float scale = ((const float *)ck_f8_block(panel, k))[lane];
+                out[k] = ck_f16_to_float(ck_f8_to_f16(ck_f8_codes(panel, k)[lane])) * scale;
+            }
             break;
         default: break;
     }

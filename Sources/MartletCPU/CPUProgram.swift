@@ -125,12 +125,6 @@ final class ParameterMemory {
     /// Zeros.
     func allocate(_ count: Int) -> UnsafeMutablePointer<Float> { allocate(count, of: 0) }
 
-    func store(_ values: [Float]) -> UnsafeMutablePointer<Float> {
-        let block = allocate(values.count)
-        block.update(from: values, count: values.count)
-        return block
-    }
-
     /// Room for `count` values, at least one, that all are `value` at first. They must be plain numbers and addresses.
     func allocate<Value>(_ count: Int, of value: Value) -> UnsafeMutablePointer<Value> {
         let count = max(count, 1)
@@ -141,8 +135,8 @@ final class ParameterMemory {
         return block
     }
 
-    func store(_ values: [UInt8]) -> UnsafeMutablePointer<UInt8> {
-        let block = allocate(values.count, of: UInt8(0))
+    func store<Value: Numeric>(_ values: [Value]) -> UnsafeMutablePointer<Value> {
+        let block = allocate(values.count, of: Value.zero)
         block.update(from: values, count: values.count)
         return block
     }

@@ -56,21 +56,21 @@ extension PackedMatrix {
             guard let (source, row) = sourceRow(panel * panelRows + lane, of: segment, weight) else { break }
             if isFloat {
                 source.readRow(row, into: scratch.values + lane * columns)
-            } else if case .affine(let affine) = source.encoding {
+            } else if let affine = source.encoding.codes {
                 encoding = affine
-                let groups = columns / affine.groupSize
-                let scales = lane * (columns / (affine.superGroupSize ?? affine.groupSize))
+                let groups = lane * affine.groups(columns)
+                let scales = lane * affine.scales(columns)
                 source.readAffineRow(
                     row,
                     into: AffineRow(
                         codes: scratch.codes + lane * columns, scales: scratch.scales + scales,
-                        offsets: scratch.offsets + scales, scaleFactors: scratch.scaleFactors + lane * groups,
-                        offsetFactors: scratch.offsetFactors + lane * groups))
+                        offsets: scratch.offsets + scales, scaleFactors: scratch.scaleFactors + groups,
+                        offsetFactors: scratch.offsetFactors + groups))
             }
             rows += 1
         }
         if let encoding {
-            expandGroups(of: encoding, rows: rows, scratch)
+            if segment.layout != CK_F8 { expandGroups(of: encoding, rows: rows, scratch) }
             var source = ck_affine_rows(
                 codes: scratch.codes, scales: scratch.scales, offsets: scratch.offsets,
                 scale_factors: scratch.scaleFactors, offset_factors: scratch.offsetFactors, rows: Int64(rows),
@@ -110,5 +110,25 @@ extension PackedMatrix {
             rest -= part.rows
         }
         return nil
+    }
+}
+
+extension WeightEncoding {
+    /// The codes that `readAffineRow` gives; nil for plain numbers.
+    fileprivate var codes: AffineEncoding? {
+        switch self {
+        case .f32, .f16, .bf16: nil
+        case .f8: AffineEncoding(bits: 8, groupSize: 128, zeroPoint: 0)
+        case .affine(let encoding): encoding
+        }
+    }
+}
+
+extension AffineEncoding {
+    fileprivate func groups(_ columns: Int) -> Int { (columns + groupSize - 1) / groupSize }
+
+    /// Scales in floating point.
+    fileprivate func scales(_ columns: Int) -> Int {
+        superGroupSize.map { (columns + $0 - 1) / $0 } ?? groups(columns)
     }
 }

@@ -84,6 +84,10 @@ package struct LayoutPolicy: Sendable {
         case .f32: return CK_F32
         case .f16: return CK_F16
         case .bf16: return CK_BF16
+        case .f8: return CK_F8
+        case .affine(let encoding) where encoding.hasZeroPoints && encoding.groupSize % 32 == 0:
+            if encoding.bits <= 4 { return encoding.hasWideScales ? CK_Q4W : CK_Q4Z }
+            return encoding.hasWideScales ? CK_Q8W : CK_Q8Z
         case .affine(let encoding):
             switch (encoding.bits, encoding.groupSize, encoding.zeroPoint, encoding.superGroupSize) {
             case (...4, let group, 8?, nil) where group % 32 == 0: return CK_Q4S

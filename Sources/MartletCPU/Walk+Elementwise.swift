@@ -85,6 +85,16 @@ extension Walk {
         }
     }
 
+    func reorder(_ order: UnsafePointer<Int32>, _ x: Rows, _ out: Rows, _ worker: Int) {
+        let temporary = scratch[worker].row
+        forEachRow(out) { row in
+            let source = x.row(row)
+            let target = out.format == .f32 ? out.row(row) : temporary
+            for column in 0..<out.width { target[column] = source[Int(order[column])] }
+            if out.format != .f32 { store(temporary, row: row, of: out) }
+        }
+    }
+
     func layerNorm(
         _ weight: UnsafePointer<Float>, _ bias: UnsafePointer<Float>, _ epsilon: Float, _ x: Rows, _ out: Rows,
         _ worker: Int

@@ -95,6 +95,7 @@ struct Walk {
                 memcpy(out.row(row) + column, x.row(row), x.width &* MemoryLayout<Float>.size)
             }
         case .groupRows(let count, let x, let out): groupRows(count, x, out)
+        case .reorder(let order, let x, let out): reorder(order, x, out, worker)
         case .swiGLU(let gate, let up, let out): swiGLU(gate, up, out, worker)
         case .rope(let table, let headDim, let x, let out): rope(table, headDim: headDim, x, out)
         case .storeKV(let layer, let k, let v): storeKV(layer, k, v)

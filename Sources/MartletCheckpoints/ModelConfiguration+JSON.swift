@@ -42,7 +42,7 @@ extension ModelConfiguration {
 
         try readSlidingWindow(text, textArchitecture)
         experts = try ExpertConfiguration(text, layerCount: layerCount)
-        quantizationMethod = try Self.quantizationMethod(root, text)
+        quantization = try QuantizationConfiguration(folder, text)
         try readTokens(folder, text, root)
         (chatTemplate, toolChatTemplate) = try folder.chatTemplates()
     }
@@ -95,14 +95,6 @@ extension ModelConfiguration {
             let first = try text.integer("max_window_layers") ?? 28
             fullAttentionLayers = Set((0..<layerCount).prefix(max(first, 0)))
         }
-    }
-
-    private static func quantizationMethod(
-        _ root: SettingsFile, _ text: SettingsFile
-    ) throws(CheckpointError) -> String? {
-        let key = "quantization_config"
-        guard let section = try (root.has(key) ? root : text).section(key) else { return nil }
-        return try section.required(section.string("quant_method"), "quant_method")
     }
 
     /// What `generation_config.json` says goes before what `config.json` says.

@@ -37,8 +37,8 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var queryKeyNorm: Bool
     /// Set for a mixture of experts.
     public var experts: ExpertConfiguration?
-    /// How the weights are quantized, by Hugging Face's `quant_method`; nil for plain numbers and for GGUF files.
-    public var quantizationMethod: String?
+    /// How a folder's weights are quantized; nil for plain numbers and for GGUF files.
+    public var quantization: QuantizationConfiguration?
 
     /// Tokens that end a generation.
     public var eosTokenIDs: [Int]

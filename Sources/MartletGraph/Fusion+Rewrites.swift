@@ -215,7 +215,7 @@ extension Op {
     /// Whether a row of the result depends on the same row of each input only.
     fileprivate var isRowwise: Bool {
         switch self {
-        case .rmsNorm, .layerNorm, .linear, .addBias, .add, .multiply, .silu, .gelu, .slice, .experts: true
+        case .rmsNorm, .layerNorm, .linear, .addBias, .add, .multiply, .silu, .gelu, .slice, .reorder, .experts: true
         default: false
         }
     }
@@ -224,7 +224,7 @@ extension Op {
     fileprivate func canConvertOutput(width: Int) -> Bool {
         switch self {
         case .rmsNorm(let norm): norm.weight.values.count == width
-        case .layerNorm, .gelu, .skipRMSNorm, .swiGLU, .linearSwiGLU, .attention: true
+        case .layerNorm, .gelu, .skipRMSNorm, .swiGLU, .linearSwiGLU, .attention, .reorder: true
         default: false
         }
     }

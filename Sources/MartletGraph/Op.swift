@@ -30,6 +30,8 @@ package enum Op: Sendable {
     case concatenate
     /// x → `count` rows side by side, a row for each sampled token: row i is made of the rows `count · i` and following.
     case groupRows(count: Int)
+    /// x → its columns in another order.
+    case reorder(ColumnOrder)
     /// x → its columns from `offset` on: a view, no work.
     case slice(offset: Int)
     /// x → heads rotated by position.
@@ -156,6 +158,7 @@ extension Op {
         case .add: "add"
         case .multiply: "multiply"
         case .silu: "silu"
+        case .reorder: "reorder"
         case .slice: "slice"
         case .rope: "rope"
         case .storeKV: "storeKV"

@@ -13,7 +13,8 @@ package struct Tensor {
     /// x Wᵀ.
     package func linear(_ weight: LinearWeight) -> Tensor {
         precondition(weight.columns == shape.width, "\(weight.name): \(weight.columns) columns, input \(shape.width)")
-        return record(.linear(weight), shape: Shape(shape.rows, weight.rows))
+        let input = weight.inputOrder.map { tracer.reordered(self, $0) } ?? self
+        return input.record(.linear(weight), shape: Shape(shape.rows, weight.rows))
     }
 
     package func rmsNorm(_ norm: RMSNormParameters) -> Tensor {
@@ -96,6 +97,12 @@ package struct Tensor {
 package final class Tracer {
     private var graph = Graph()
     private var scopes: [String] = []
+    private var reordered: [Reordering: Tensor] = [:]
+
+    private struct Reordering: Hashable {
+        let value: Graph.ValueID
+        let order: ObjectIdentifier
+    }
 
     package init() {}
 
@@ -114,6 +121,15 @@ package final class Tracer {
         scopes.append(name)
         defer { scopes.removeLast() }
         return try body()
+    }
+
+    /// The columns of `x` in another order, made once however many layers ask for it.
+    func reordered(_ x: Tensor, _ order: ColumnOrder) -> Tensor {
+        let key = Reordering(value: x.id, order: ObjectIdentifier(order))
+        if let known = reordered[key] { return known }
+        let result = record(.reorder(order), [x.id], shape: x.shape)
+        reordered[key] = result
+        return result
     }
 
     /// Ends the trace with its result.

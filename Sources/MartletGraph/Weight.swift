@@ -1,11 +1,16 @@
 /// How the values of a stored weight matrix are encoded.
 package enum WeightEncoding: Sendable, Hashable {
     case f32, f16, bf16
+    /// Codes of 8-bit floats (4 bits of exponent, 3 of fraction) with a float32 scale per row and 128 columns, which
+    /// `readAffineRow` gives.
+    case f8
     /// Integer codes with a scale and an offset per group of columns: value = scale · code + offset.
     case affine(AffineEncoding)
 }
 
 /// The shape of an affine quantization. Every integer format that Martlet reads is one of these (DESIGN §1.5).
+///
+/// The last group of a row may have fewer columns.
 package struct AffineEncoding: Sendable, Hashable {
     /// Bits that the largest code needs: 4, 5, 6 or 8.
     package var bits: Int
@@ -16,6 +21,10 @@ package struct AffineEncoding: Sendable, Hashable {
     /// Columns that share a floating-point scale and offset, of which each group's are integer multiples; nil where every
     /// group has its own.
     package var superGroupSize: Int?
+    /// Offsets are minus the groups' zero points, integers that are added to the codes: value = scale · (code + offset).
+    package var hasZeroPoints = false
+    /// Scales may be any float32; otherwise they are exact in f16.
+    package var hasWideScales = false
 
     package init(bits: Int, groupSize: Int, zeroPoint: Int?, superGroupSize: Int? = nil) {
         self.bits = bits
@@ -32,7 +41,7 @@ package struct AffineEncoding: Sendable, Hashable {
 package struct AffineRow {
     /// `[columns]`.
     package var codes: UnsafeMutablePointer<UInt8>
-    /// `[columns / groupSize]`, or `[columns / superGroupSize]`.
+    /// `[columns / groupSize]`, rounded up, or `[columns / superGroupSize]`.
     package var scales: UnsafeMutablePointer<Float>
     package var offsets: UnsafeMutablePointer<Float>
     /// `[columns / groupSize]`; written only where there are super groups.
@@ -63,7 +72,7 @@ package protocol WeightSource: Sendable {
 
     /// Writes one row as float32, `columns` values: the exact dequantized weights.
     func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>)
-    /// Writes one row's codes and factors. Only for affine encodings.
+    /// Writes one row's codes and factors. Only for affine encodings and `f8`.
     func readAffineRow(_ row: Int, into buffers: AffineRow)
     /// Tells the reader that rows have been repacked, so that their file pages may leave memory. Rows beyond the last one
     /// are ignored.
@@ -80,11 +89,17 @@ package final class LinearWeight: Sendable {
     package let isInterleaved: Bool
     /// `[rows]`, or nil.
     package let bias: [Float]?
+    /// How the columns of the input have to be ordered; nil as they are.
+    package let inputOrder: ColumnOrder?
     /// The weights that a fusion made this one of; empty if it is the model's own.
     private let origins: [LinearWeight]
 
-    package init(_ name: String, _ source: any WeightSource, bias: [Float]? = nil) {
+    package init(
+        _ name: String, _ source: any WeightSource, bias: [Float]? = nil, inputOrder: ColumnOrder? = nil
+    ) {
         precondition(bias == nil || bias?.count == source.rows)
+        precondition(inputOrder == nil || inputOrder?.indices.count == source.columns)
+        self.inputOrder = inputOrder
         self.name = name
         self.parts = [source]
         self.isInterleaved = false
@@ -94,6 +109,8 @@ package final class LinearWeight: Sendable {
 
     /// Weights of one width, joined, with `bias` in the place of theirs.
     init(_ name: String, joining origins: [LinearWeight], isInterleaved: Bool = false, bias: [Float]?) {
+        // Whoever reads these weights has been given an ordered input.
+        inputOrder = nil
         self.name = name
         self.parts = origins.flatMap(\.parts)
         self.isInterleaved = isInterleaved

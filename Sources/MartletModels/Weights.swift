@@ -9,11 +9,12 @@ package final class Weights {
     private let linearMethod: any LinearMethod
     private var remaining: Set<String>
     private var linears: [String: LinearWeight] = [:]
+    private var orders: [[Int32]: ColumnOrder] = [:]
 
     package init(_ checkpoint: Checkpoint) {
         self.checkpoint = checkpoint
         configuration = checkpoint.configuration
-        linearMethod = StoredLinearMethod()
+        linearMethod = configuration.quantization?.linearMethod ?? StoredLinearMethod()
         remaining = Set(checkpoint.tensorNames)
     }
 
@@ -21,7 +22,8 @@ package final class Weights {
     /// (tied embeddings) gives the same object, so that it is packed once.
     package func linear(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> LinearWeight {
         if let weight = linears[name] { return weight }
-        let weight = try linearMethod.weight(name, rows: rows, columns: columns, from: self)
+        let weight = try linearMethod.weight(
+            name, rows: rows, columns: columns, keepsColumnOrder: false, from: self)
         linears[name] = weight
         return weight
     }
@@ -37,11 +39,13 @@ package final class Weights {
         _ path: String, _ projection: String, count: Int, rows: Int, columns: Int
     ) throws(CheckpointError) -> [LinearWeight] {
         if contains("\(path).\(projection).weight") {
-            return try linearMethod.experts(
+            return try StoredLinearMethod().experts(
                 "\(path).\(projection)", count: count, rows: rows, columns: columns, from: self)
         }
+        // Experts take their inputs from one place.
         return try (0..<count).map { (expert) throws(CheckpointError) in
-            try linear("\(path).\(expert).\(projection)", rows: rows, columns: columns)
+            try linearMethod.weight(
+                "\(path).\(expert).\(projection)", rows: rows, columns: columns, keepsColumnOrder: true, from: self)
         }
     }
 
@@ -79,20 +83,65 @@ package final class Weights {
 
     /// Takes a tensor.
     ///
-    /// - Throws: `CheckpointError` if it is missing or has another shape.
-    package func tensor(_ name: String, shape: [Int]) throws(CheckpointError) -> StoredTensor {
+    /// - Throws: `CheckpointError` if it is missing or has another shape, or another type than `type`, where that is given.
+    package func tensor(
+        _ name: String, _ type: TensorType? = nil, shape: [Int]
+    ) throws(CheckpointError) -> StoredTensor {
         guard checkpoint.contains(name) else {
             throw CheckpointError(
                 file: checkpoint.path, tensor: name, reason: "is missing, expected one of shape \(shape)")
         }
+        let tensor = try tensor(name, type)
+        guard tensor.shape == shape else { throw tensor.failure("has shape \(tensor.shape), expected \(shape)") }
+        return tensor
+    }
+
+    /// Takes a tensor of any shape.
+    func tensor(_ name: String, _ type: TensorType? = nil) throws(CheckpointError) -> StoredTensor {
         let tensor = try checkpoint.tensor(name)
-        guard tensor.shape == shape else {
-            throw CheckpointError(
-                file: tensor.file.path, tensor: tensor.descriptor.name,
-                reason: "has shape \(tensor.shape), expected \(shape)")
+        guard type == nil || tensor.type == type else {
+            throw tensor.failure("has type \(tensor.type.name), expected \(type?.name ?? "")")
         }
         remaining.remove(name)
         return tensor
+    }
+
+    /// Takes a matrix with any number of rows, at least one.
+    func matrix(
+        _ name: String, _ type: TensorType? = nil, columns: Int
+    ) throws(CheckpointError) -> StoredTensor {
+        let tensor = try tensor(name, type)
+        guard tensor.shape.count == 2, tensor.shape[0] > 0, tensor.shape[1] == columns else {
+            throw tensor.failure("has shape \(tensor.shape), expected [rows, \(columns)]")
+        }
+        return tensor
+    }
+
+    /// The groups of a quantized layer's columns: of `size` columns each, or as the tensor `name`, where there is one, says
+    /// for each column.
+    ///
+    /// - Parameter mayBeUnset: the tensor may hold the same number everywhere, as some tools leave it where columns are in
+    ///   order.
+    /// - Throws: `CheckpointError` for groups that there are no scales of.
+    func grouping(
+        _ name: String, size: Int, groups: Int, columns: Int, keepsOrder: Bool, mayBeUnset: Bool
+    ) throws(CheckpointError) -> ColumnGrouping {
+        guard contains(name) else { return ColumnGrouping(size: size, columns: columns) }
+        let tensor = try tensor(name, .i32, shape: [columns])
+        // Group numbers are far below what a float holds.
+        let indices = tensor.dequantized().map { Int32(exactly: $0) ?? -1 }
+        if mayBeUnset, groups > 1, indices[0] <= 0, indices.allSatisfy({ $0 == indices[0] }) {
+            return ColumnGrouping(size: size, columns: columns)
+        }
+        for (column, group) in indices.enumerated() where !(0..<groups).contains(Int(group)) {
+            throw tensor.failure("has group \(group) at [\(column)], expected 0 to \(groups - 1)")
+        }
+        return ColumnGrouping(groups: indices, keepsOrder: keepsOrder) { order in
+            if let known = orders[order] { return known }
+            let new = ColumnOrder(order)
+            orders[order] = new
+            return new
+        }
     }
 
     /// - Throws: `CheckpointError` if the model took fewer tensors than the file has: then it is not the model that the
@@ -107,8 +156,20 @@ package final class Weights {
     }
 
     /// Whether no model reads the tensor, though published files have it: frequencies that old releases of transformers
-    /// saved, and an output projection beside the embedding that is used in its place.
+    /// saved, an output projection beside the embedding that is used in its place, and what comes with quantized layers.
     private func isRedundant(_ name: String) -> Bool {
         name.hasSuffix(".rotary_emb.inv_freq") || (configuration.tieWordEmbeddings && name == "lm_head.weight")
+            || configuration.quantization != nil && isRedundantBesideCodes(name)
+    }
+
+    /// Scales of activations and of the KV cache, which Martlet keeps in more bits than those are for, and biases of zeros
+    /// that AutoGPTQ gave layers without bias.
+    private func isRedundantBesideCodes(_ name: String) -> Bool {
+        let suffixes = ["input_scale", "input_zero_point", "k_scale", "v_scale", "k_zero_point", "v_zero_point"]
+        if suffixes.contains(where: { name.hasSuffix("." + $0) }) { return true }
+        guard name.hasSuffix(".bias"), contains(name.dropLast(4) + "qweight"),
+            let bias = try? checkpoint.tensor(name)
+        else { return false }
+        return bias.dequantized().allSatisfy { $0 == 0 }
     }
 }

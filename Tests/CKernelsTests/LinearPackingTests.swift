@@ -35,7 +35,8 @@ import Testing
     /// Sizes as the header states them.
     @Test func sizes() {
         let pairBytes: [(ck_layout, Int64)] = [
-            (CK_Q4S, 576), (CK_Q4A, 640), (CK_Q8S, 1088), (CK_Q8A, 1152),
+            (CK_Q4S, 576), (CK_Q4A, 640), (CK_Q4Z, 640), (CK_Q4W, 704), (CK_Q8S, 1088), (CK_Q8A, 1152),
+            (CK_Q8Z, 1152), (CK_Q8W, 1216),
         ]
         let nestedPairBytes: [(ck_layout, Int64)] = [(CK_Q4K, 576), (CK_Q5K, 704), (CK_Q6K, 832)]
         for (layout, bytes) in nestedPairBytes {
@@ -53,6 +54,7 @@ import Testing
         #expect(ck_panel_bytes(CK_BF16, 33) == 64 * 16 * 2)
         #expect(ck_panel_bytes(CK_F16, 33) == 33 * 16 * 2)
         #expect(ck_panel_bytes(CK_F32, 33) == 33 * 16 * 4)
+        #expect(ck_panel_bytes(CK_F8, 129) == 2 * (64 + 128 * 16))
         #expect(ck_activation_bytes(CK_ACT_Q8, 64, 9) == 9 * 2 * 48)
         #expect(ck_activation_bytes(CK_ACT_Q16, 64, 9) == 9 * 2 * 80)
         #expect(ck_activation_bytes(CK_ACT_BF16, 64, 9) == 9 * 64 * 2)

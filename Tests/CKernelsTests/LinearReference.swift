@@ -65,7 +65,10 @@ struct ReferenceProduct {
                 }
                 let (scale, offset) = weights.factors(row: r, column: first)
                 terms.append(Double(dot) * Double(scale) * Double(group.scale))
-                if layout.hasOffsets { terms.append(Double(offset) * Double(group.scale) * Double(sum)) }
+                if layout.hasOffsets {
+                    let factor = layout.hasZeroPoints ? Double(scale) : 1
+                    terms.append(factor * Double(offset) * Double(group.scale) * Double(sum))
+                }
             }
             return terms
         }

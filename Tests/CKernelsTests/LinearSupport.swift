@@ -7,11 +7,15 @@ let linearInstructionSets: [String] = ["avx512", "avx2", "neon", "portable"].fil
 /// A weight layout under test and the facts about it that the tests need.
 struct Layout: CustomTestStringConvertible, Sendable {
     let id: ck_layout
-    let testDescription: String
+    var testDescription: String
     /// Columns that share a scale; 0 for the floating-point layouts.
     var groupSize = 0
     var maxCode: UInt8 = 0
     var hasOffsets = false
+    /// Offsets are integers that are added to the codes.
+    var hasZeroPoints = false
+    /// Scales are not rounded to f16.
+    var hasWideScales = false
     /// The code that stands for zero in the symmetric layouts.
     var zeroCode = 0
     /// Groups' scales are integer factors (of this largest magnitude) of one that 256 columns share; 0 if not.
@@ -21,8 +25,18 @@ struct Layout: CustomTestStringConvertible, Sendable {
 
     static let q4s = Layout(id: CK_Q4S, testDescription: "q4s", groupSize: 32, maxCode: 15, zeroCode: 8)
     static let q4a = Layout(id: CK_Q4A, testDescription: "q4a", groupSize: 32, maxCode: 15, hasOffsets: true)
+    static let q4z = Layout(
+        id: CK_Q4Z, testDescription: "q4z", groupSize: 32, maxCode: 15, hasOffsets: true, hasZeroPoints: true)
+    static let q4w = Layout(
+        id: CK_Q4W, testDescription: "q4w", groupSize: 32, maxCode: 15, hasOffsets: true, hasZeroPoints: true,
+        hasWideScales: true)
     static let q8s = Layout(id: CK_Q8S, testDescription: "q8s", groupSize: 32, maxCode: 255, zeroCode: 128)
     static let q8a = Layout(id: CK_Q8A, testDescription: "q8a", groupSize: 32, maxCode: 255, hasOffsets: true)
+    static let q8z = Layout(
+        id: CK_Q8Z, testDescription: "q8z", groupSize: 32, maxCode: 255, hasOffsets: true, hasZeroPoints: true)
+    static let q8w = Layout(
+        id: CK_Q8W, testDescription: "q8w", groupSize: 32, maxCode: 255, hasOffsets: true, hasZeroPoints: true,
+        hasWideScales: true)
     static let q4k = Layout(
         id: CK_Q4K, testDescription: "q4k", groupSize: 32, maxCode: 15, hasOffsets: true, largestFactor: 63)
     static let q5k = Layout(
@@ -33,15 +47,16 @@ struct Layout: CustomTestStringConvertible, Sendable {
     static let f16 = Layout(id: CK_F16, testDescription: "f16")
     static let f32 = Layout(id: CK_F32, testDescription: "f32")
 
-    static let quantized = [q4s, q4a, q8s, q8a, q4k, q5k, q6k]
-    static let precise = quantized.map { layout in
-        Layout(
-            id: layout.id, testDescription: layout.testDescription + " by q16", groupSize: layout.groupSize,
-            maxCode: layout.maxCode, hasOffsets: layout.hasOffsets, zeroCode: layout.zeroCode,
-            largestFactor: layout.largestFactor,
-            isPrecise: true)
+    static let f8 = Layout(id: CK_F8, testDescription: "f8")
+
+    static let quantized = [q4s, q4a, q4z, q4w, q8s, q8a, q8z, q8w, q4k, q5k, q6k]
+    static let precise = quantized.map { layout -> Layout in
+        var precise = layout
+        precise.testDescription += " by q16"
+        precise.isPrecise = true
+        return precise
     }
-    static let floating = [bf16, f16, f32]
+    static let floating = [bf16, f16, f32, f8]
     static let all = quantized + precise + floating
 
     /// What the kernel reads.
@@ -52,7 +67,7 @@ struct Layout: CustomTestStringConvertible, Sendable {
     var isQuantized: Bool { groupSize > 0 }
     var isNested: Bool { largestFactor > 0 }
     /// Columns that share a floating-point scale.
-    var scaleSize: Int { isNested ? 256 : groupSize }
+    var scaleSize: Int { isNested ? 256 : id == CK_F8 ? 128 : groupSize }
 
     /// A value as this floating-point layout stores it.
     func rounded(_ value: Float) -> Float {
@@ -70,6 +85,15 @@ func bfloat16(_ value: Float) -> Float {
     let unit = Float(
         sign: .plus, exponent: max(value.exponent, Float.leastNormalMagnitude.exponent) - 7, significand: 1)
     return (value / unit).rounded(.toNearestOrEven) * unit
+}
+
+/// The value of an e4m3 code (arXiv:2209.05433) that isn't NaN.
+func e4m3(_ code: UInt8) -> Float {
+    let (exponent, fraction) = (Int(code >> 3 & 15), Float(code & 7))
+    let magnitude =
+        exponent == 0
+        ? fraction * 0x1p-9 : Float(sign: .plus, exponent: exponent - 7, significand: 1 + fraction / 8)
+    return code < 128 ? magnitude : -magnitude
 }
 
 /// SplitMix64: reproducible test data.
@@ -137,13 +161,22 @@ struct Weights {
         if layout.isQuantized {
             codes = (0..<rows * columns).map { _ in random.code(upTo: layout.maxCode) }
             let shrink: Float = layout.isNested ? 1 / Float(layout.largestFactor) : 1
-            scales = (0..<rows * scaleGroups).map { _ in Float(Float16(random.unit() * 0.1 * shrink)) }
-            offsets = (0..<rows * scaleGroups).map { _ in Float(Float16(random.unit() * shrink)) }
+            scales = (0..<rows * scaleGroups).map { _ in
+                let scale = random.unit() * 0.1 * shrink
+                return layout.hasWideScales ? scale : Float(Float16(scale))
+            }
+            offsets = (0..<rows * scaleGroups).map { _ in
+                layout.hasZeroPoints ? -Float(random.code(upTo: layout.maxCode)) : Float(Float16(random.unit() * shrink))
+            }
             if layout.isNested {
                 let largest = layout.hasOffsets ? UInt8(layout.largestFactor) : 255
                 scaleFactors = (0..<rows * groups).map { _ in random.code(upTo: largest) }
                 offsetFactors = (0..<rows * groups).map { _ in random.code(upTo: largest) }
             }
+        } else if layout.id == CK_F8 {
+            // Every code but those for NaN, and a scale per row and 128 columns.
+            codes = (0..<rows * columns).map { _ in random.code(upTo: 253) }.map { $0 < 127 ? $0 : $0 + 1 }
+            scales = (0..<rows * scaleGroups).map { _ in random.unit() * 0.01 }
         } else {
             values = (0..<rows * columns).map { _ in layout.rounded(random.unit()) }
         }
@@ -152,9 +185,15 @@ struct Weights {
 
     /// Recomputes `values` after a change of codes, scales or offsets.
     mutating func fillValues() {
+        if layout.id == CK_F8 {
+            values = codes.indices.map { index in
+                e4m3(codes[index]) * scales[index / columns * scaleGroups + index % columns / layout.scaleSize]
+            }
+        }
         guard layout.isQuantized else { return }
         values = (0..<rows * columns).map { index in
             let (scale, offset) = factors(row: index / columns, column: index % columns)
+            if layout.hasZeroPoints { return scale * (Float(codes[index]) + offset) }
             let value = scale * Float(Int(codes[index]) - layout.zeroCode)
             return layout.hasOffsets ? value + offset : value
         }
@@ -184,6 +223,11 @@ struct Weights {
                     scaleFactors: Array(scaleFactors.dropFirst(first * groups).prefix(count * groups)),
                     offsetFactors: Array(offsetFactors.dropFirst(first * groups).prefix(count * groups)),
                     rows: count, zeroPoint: layout.zeroCode, to: place)
+            } else if layout.id == CK_F8 {
+                packAffine(
+                    layout.id, Array(codes[first * columns..<(first + count) * columns]),
+                    scales: Array(scales[first * scaleGroups..<(first + count) * scaleGroups]), rows: count,
+                    zeroPoint: 0, to: place)
             } else {
                 ck_pack_float(
                     layout.id, Array(values[first * columns..<(first + count) * columns]), Int64(count), Int64(columns),

@@ -112,7 +112,8 @@ import Testing
             weights.offsetFactors = weights.offsetFactors.map { _ in 1 }
             let activations = [Float](repeating: layout.largestCode * sign, count: 64 * 9)
             let centred = Float(Int(code) - layout.zeroCode)
-            let expected = 64 * layout.largestCode * sign * (centred * 0.5 + (layout.hasOffsets ? 2 : 0))
+            let offset: Float = layout.hasZeroPoints ? 1 : layout.hasOffsets ? 2 : 0  // times the scale
+            let expected = 64 * layout.largestCode * sign * (centred * 0.5 + offset)
             for name in linearInstructionSets {
                 let result = try linear(
                     weights, packed: weights.packed(), activations: activations, tokens: 9, kernels: linearKernels(name)
@@ -131,7 +132,7 @@ import Testing
         let silence = [Float](repeating: 0, count: 64 * 3)
         weights.scales = weights.scales.map { _ in 0 }
         weights.offsets = weights.offsets.map { _ in 0 }
-        if !layout.isQuantized { weights.values = weights.values.map { _ in 0 } }
+        if !layout.isQuantized { weights.values = weights.values.map { _ in 0 } }  // (of f8 the scales)
         let zeroWeights = weights.packed()
         let loud = Weights(layout, rows: 16, columns: 64)
         let loudWeights = loud.packed()
@@ -177,7 +178,7 @@ import Testing
     /// AVX2 and AVX-512 perform the same integer sums and the same multiply-adds.
     @Test(
         .enabled(if: linearInstructionSets.contains("avx512")),
-        arguments: Layout.quantized + Layout.precise + [.f16, .f32])
+        arguments: Layout.quantized + Layout.precise + [.f16, .f32, .f8])
     func wideAndNarrowVectorsAgreeToTheBit(_ layout: Layout) throws {
         let weights = Weights(layout, rows: 33, columns: 192)
         let packed = weights.packed()

@@ -69,7 +69,7 @@ static void *activations(const ck_kernels *kernels, ck_activation format, const 
 
 static int code_bits(ck_layout layout) {
     switch (layout) {
-        case CK_Q4S: case CK_Q4A: case CK_Q4K: return 4;
+        case CK_Q4S: case CK_Q4A: case CK_Q4Z: case CK_Q4W: case CK_Q4K: return 4;
         case CK_Q5K: return 5;
         case CK_Q6K: return 6;
         default: return 8;
@@ -77,8 +77,11 @@ static int code_bits(ck_layout layout) {
 }
 
 static int has_factors(ck_layout layout) { return layout == CK_Q4K || layout == CK_Q5K || layout == CK_Q6K; }
+static int has_zero_points(ck_layout layout) {
+    return layout == CK_Q4Z || layout == CK_Q4W || layout == CK_Q8Z || layout == CK_Q8W;
+}
 static int has_offsets(ck_layout layout) {
-    return layout == CK_Q4A || layout == CK_Q8A || layout == CK_Q4K || layout == CK_Q5K;
+    return layout == CK_Q4A || layout == CK_Q8A || layout == CK_Q4K || layout == CK_Q5K || has_zero_points(layout);
 }
 
 static uint8_t *random_codes(int64_t count, int bits) {
@@ -99,7 +102,7 @@ static uint8_t *pack(ck_layout layout, int64_t rows, int64_t columns) {
         uint8_t *scale_factors = random_codes(count * groups, 8), *offset_factors = random_codes(count * groups, 8);
         ck_affine_rows source = {codes, scales,  offsets, scale_factors, offset_factors,
                                  count, columns, 1 << (code_bits(layout) - 1)};
-        if (ck_layout_activation(layout) == CK_ACT_Q8) {
+        if (ck_layout_activation(layout) == CK_ACT_Q8 || layout == CK_F8) {
             ck_pack_affine(layout, &source, packed + panel * bytes);
         } else {
             ck_pack_float(layout, values, count, columns, packed + panel * bytes);

@@ -25,11 +25,11 @@ enum {
 };
 
 // How a weight matrix [rows, columns] lies in memory: panels of 16 rows, one after the other; the last one is padded
-// with zero rows. Columns are padded to a multiple of 64 (quantized), 32 (bf16) or 1 (f16, f32).
+// with zero rows. Columns are padded to a multiple of 64 (quantized), 32 (bf16) or 1 (f16, f32, f8).
 //
 // Quantized panels are a sequence of *pairs*, each two groups of 32 columns:
-//   scales   f16 [2][16]
-//   offsets  f16 [2][16]       (only q4a and q8a)
+//   scales   f16 [2][16]       (q4w and q8w: f32)
+//   offsets  f16 [2][16]       (not q4s and q8s; of q4z, q4w, q8z and q8w minus the zero points, which are integers)
 //   codes    4-bit: u8 [2][4][16][4]: byte i of lane r in vector j holds column 4j+i (low nibble) and 16+4j+i (high)
 //            8-bit: u8 [2][8][16][4]: byte i of lane r in vector j holds column 4j+i
 // The layouts of K-quants have scales that are themselves quantized: every four pairs (256 columns) are preceded by
@@ -42,21 +42,28 @@ enum {
 //            6-bit: u8 [2][16][4]: bits 2j and 2j+1 of byte i of lane r in vector v belong to column 16v+4j+i
 // value = scale * (code - 8)                                    q4s
 //         scale * code + offset                                 q4a, q8a
+//         scale * (code + offset)                               q4z, q4w, q8z, q8w
 //         scale * (code - 128)                                  q8s
 //         scale * factor * code + offset * offset factor        q4k, q5k
 //         scale * factor * (code - 32)                          q6k
-// bf16 panels are u16 [columns/2][16][2]; f16 and f32 panels are [columns][16].
+// bf16 panels are u16 [columns/2][16][2]; f16 and f32 panels are [columns][16]. An f8 panel is a sequence of blocks of 128
+// columns: scales f32 [16], 256 times those of the rows, then e4m3 codes u8 [128][16]; value = code * row's scale in f32.
 typedef enum ck_layout {
     CK_Q4S,
     CK_Q4A,
+    CK_Q4Z,
+    CK_Q4W,
     CK_Q8S,
     CK_Q8A,
+    CK_Q8Z,
+    CK_Q8W,
     CK_Q4K,
     CK_Q5K,
     CK_Q6K,
     CK_BF16,
     CK_F16,
     CK_F32,
+    CK_F8,
     CK_LAYOUT_COUNT
 } ck_layout;
 
@@ -73,7 +80,7 @@ typedef enum ck_layout {
 //             i8  high[m][32], low[m][32]   code = 128 * high + low, low in [-64, 63], scale = absmax / 16319
 //             f32 scale[m], i32 zero_low[m], i32 zero_high[m], f32 scaled_sum[m]   as above, of the whole codes
 //   bf16  (bf16) the same tiles; a tile of m tokens is u16 [columns/2][m][2].
-//   f32   (f16, f32) row-major float [tokens][columns].
+//   f32   (f16, f32, f8) row-major float [tokens][columns].
 // With 8 bits per group SmolLM2 keeps 96 % of its greedy choices, with 15 bits 99.9 %: small models need the latter.
 typedef enum ck_activation { CK_ACT_Q8, CK_ACT_Q16, CK_ACT_BF16, CK_ACT_F32 } ck_activation;
 
@@ -254,10 +261,11 @@ int64_t ck_padded_columns(ck_layout layout, int64_t columns);
 int64_t ck_panel_bytes(ck_layout layout, int64_t columns);
 int64_t ck_activation_bytes(ck_activation format, int64_t padded_columns, int64_t tokens);
 
-// Up to 16 rows of codes with their scales, in f32 that is rounded to f16. A *group* is 32 columns, or 16 for q6k.
+// Up to 16 rows of codes with their scales, in f32 that is rounded to f16 (q4w, q8w and f8: not rounded). A *group* is 32
+// columns, 16 for q6k, 128 for f8. The last one may have fewer.
 typedef struct ck_affine_rows {
     const uint8_t *codes;    // [rows][columns]
-    const float *scales;     // [rows][columns / group]; q4k, q5k, q6k: [rows][columns / 256, rounded up]
+    const float *scales;     // [rows][columns / group, rounded up]; q4k, q5k, q6k: [rows][columns / 256, rounded up]
     const float *offsets;    // as scales; not read by the symmetric layouts
     const uint8_t *scale_factors;   // [rows][columns / group]: q4k, q5k, q6k (signed) only
     const uint8_t *offset_factors;  // the same: q4k and q5k only

@@ -15,9 +15,13 @@ struct GatedFeedForward: FeedForward {
     init(_ name: String, _ weights: Weights) throws(CheckpointError) {
         let model = weights.configuration
         let (width, inner, bias) = (model.hiddenSize, model.intermediateSize, model.feedForwardBias)
-        gate = try Linear(name + ".gate_proj", inputs: width, outputs: inner, bias: bias, weights)
-        up = try Linear(name + ".up_proj", inputs: width, outputs: inner, bias: bias, weights)
-        down = try Linear(name + ".down_proj", inputs: inner, outputs: width, bias: bias, weights)
+        let down = try Linear(name + ".down_proj", inputs: inner, outputs: width, bias: bias, weights)
+        // Gate and up give their columns in the order that down reads, so that none has to be moved in a step.
+        let order = down.inputOrder
+        gate = try Linear(
+            name + ".gate_proj", inputs: width, outputs: inner, bias: bias, outputOrder: order, weights)
+        up = try Linear(name + ".up_proj", inputs: width, outputs: inner, bias: bias, outputOrder: order, weights)
+        self.down = down.takingOrderedInput()
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor { down(gate(x).silu() * up(x)) }

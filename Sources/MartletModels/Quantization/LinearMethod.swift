@@ -3,47 +3,67 @@ package import MartletGraph
 
 /// How a checkpoint stores the weights of its linear layers. Layers ask it, so that model files never mention a format.
 ///
-/// A new quantization scheme is a new conformance, chosen in `Weights` from the configuration and the tensors present.
+/// A new quantization scheme is a new conformance, chosen in `Weights` from the configuration. Which layers are quantized
+/// is told by their tensors: the others are what `StoredLinearMethod` reads.
 package protocol LinearMethod: Sendable {
     /// The weight `[rows, columns]` of the layer `name` ("model.layers.0.mlp.down_proj").
     ///
+    /// - Parameter keepsColumnOrder: the layer's input cannot be put in another order.
     /// - Throws: `CheckpointError` that names the tensor, what was expected and what was found.
-    func weight(_ name: String, rows: Int, columns: Int, from weights: Weights) throws(CheckpointError) -> LinearWeight
-
-    /// The weights `[rows, columns]` of all experts, stacked under one name ("model.layers.0.mlp.experts.down_proj").
-    func experts(
-        _ name: String, count: Int, rows: Int, columns: Int, from weights: Weights
-    ) throws(CheckpointError) -> [LinearWeight]
+    func weight(
+        _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
+    ) throws(CheckpointError) -> LinearWeight
 }
 
-/// One tensor `name.weight`, in whatever type the file has: plain floats, and GGUF's block formats.
-struct StoredLinearMethod: LinearMethod {
-    func weight(
-        _ name: String, rows: Int, columns: Int, from weights: Weights
-    ) throws(CheckpointError) -> LinearWeight {
-        if let method = weights.configuration.quantizationMethod, !weights.contains(name + ".weight") {
-            throw CheckpointError(
-                file: weights.path, tensor: name + ".weight",
-                reason: "is missing: the weights are quantized by '\(method)', which is not supported")
+extension QuantizationConfiguration {
+    var linearMethod: any LinearMethod {
+        switch method {
+        case .awq: AWQLinearMethod(configuration: self)
+        case .gptq: GPTQLinearMethod(configuration: self)
+        case .compressedTensors: CompressedTensorsLinearMethod(configuration: self)
+        case .fp8: Float8LinearMethod(configuration: self)
         }
-        let tensor = try weights.tensor(name + ".weight", shape: [rows, columns])
-        if tensor.type == .f8_e4m3 || tensor.type == .i8 {
-            let scale = ["weight_scale", "weight_scale_inv"].first { weights.contains("\(name).\($0)") }
-            let reason = scale.map { "and '\($0)' besides, which is not supported" } ?? "but no scales beside it"
-            throw CheckpointError(
-                file: tensor.file.path, tensor: tensor.descriptor.name,
-                reason: "has type \(tensor.type.name) \(reason); expected F32, F16 or BF16")
-        }
-        return LinearWeight(name, try StoredWeight(tensor))
     }
 
-    func experts(
-        _ name: String, count: Int, rows: Int, columns: Int, from weights: Weights
-    ) throws(CheckpointError) -> [LinearWeight] {
-        let tensor = try weights.tensor(name + ".weight", shape: [count, rows, columns])
-        return try (0..<count).map { (expert) throws(CheckpointError) in
-            LinearWeight(
-                "\(name).\(expert)", try StoredWeight(tensor, rows: expert * rows..<(expert + 1) * rows))
+    /// The scheme of a layer with codes of `bits` bits and `groups` groups of columns.
+    ///
+    /// - Throws: `CheckpointError` if no scheme of the configuration is like that.
+    func scheme(bits: Int, groups: Int, columns: Int, _ scales: StoredTensor) throws(CheckpointError) -> Scheme {
+        if let scheme = schemes.first(where: { $0.bits == bits && $0.grouping.count(columns) == groups }) {
+            return scheme
         }
+        // What a single layer's override says shows in its shape, if its groups are equal.
+        if hasOverrides, groups > 0, columns % groups == 0 {
+            return Scheme(bits: bits, grouping: .columns(columns / groups))
+        }
+        let expected = schemes.map { "\($0.bits) bits in \($0.grouping.count(columns))" }.joined(separator: " or ")
+        throw CheckpointError(
+            file: scales.file.path, tensor: scales.descriptor.name,
+            reason: "belongs to \(columns) columns of \(bits) bits in \(groups) groups, "
+                + "expected \(expected) groups (quantization_config: \(self))")
+    }
+}
+
+extension QuantizationConfiguration.Grouping {
+    /// Groups of columns that a row has.
+    func count(_ columns: Int) -> Int {
+        switch self {
+        case .columns(let size), .block(_, let size): (columns + size - 1) / size
+        case .row, .matrix: 1
+        }
+    }
+
+    /// Columns of a group.
+    func size(_ columns: Int) -> Int {
+        switch self {
+        case .columns(let size), .block(_, let size): size
+        case .row, .matrix: columns
+        }
+    }
+}
+
+extension StoredTensor {
+    func failure(_ reason: String) -> CheckpointError {
+        CheckpointError(file: file.path, tensor: descriptor.name, reason: reason)
     }
 }

@@ -1,0 +1,50 @@
+import MartletCheckpoints
+import MartletGraph
+
+/// 8-bit floats (Micikevicius et al. 2022, arXiv:2209.05433): `weight` F8_E4M3 `[outputs, inputs]` and a scale for all of it
+/// or for each row (`weight_scale`), or for each block (`weight_scale_inv`, which multiplies in spite of its name: DeepSeek,
+/// Qwen3).
+struct Float8LinearMethod: LinearMethod {
+    let configuration: QuantizationConfiguration
+
+    func weight(
+        _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
+    ) throws(CheckpointError) -> LinearWeight {
+        guard let scales = ["weight_scale_inv", "weight_scale"].first(where: { weights.contains("\(name).\($0)") })
+        else {
+            return try StoredLinearMethod().weight(
+                name, rows: rows, columns: columns, keepsColumnOrder: keepsColumnOrder, from: weights)
+        }
+        return try weight(
+            name, weights.tensor(name + ".weight", .f8_e4m3, shape: [rows, columns]),
+            scales: weights.tensor("\(name).\(scales)"))
+    }
+
+    func weight(
+        _ name: String, _ codes: StoredTensor, scales: StoredTensor
+    ) throws(CheckpointError) -> LinearWeight {
+        let (rows, columns) = (codes.rows, codes.columns)
+        for scheme in configuration.schemes where scheme.isFloat {
+            guard case .block(let blockRows, let blockColumns) = scheme.grouping else { continue }
+            let shape = [(rows + blockRows - 1) / blockRows, (columns + blockColumns - 1) / blockColumns]
+            if scales.shape == shape {
+                let table = try ScaleTable(scales, .blocks(outputs: blockRows))
+                return LinearWeight(name, Float8Weight(codes, table, groupSize: blockColumns))
+            }
+        }
+        switch scales.shape {
+        case [], [1], [1, 1]:
+            return LinearWeight(name, Float8Weight(codes, try ScaleTable(scales, .single), groupSize: columns))
+        case let shape where shape.count <= 2 && shape[0] == rows && rows * (shape.count == 2 ? shape[1] : 1) > 0:
+            let groups = shape.count == 2 ? shape[1] : 1
+            let size = configuration.schemes.first { $0.grouping.count(columns) == groups }?.grouping.size(columns)
+            guard let size else { break }
+            return LinearWeight(
+                name, Float8Weight(codes, try ScaleTable(scales, .outputsFirst), groupSize: size))
+        default: break
+        }
+        throw scales.failure(
+            "has shape \(scales.shape), expected one scale, one for each of \(rows) rows, or blocks "
+                + "(quantization_config: \(configuration))")
+    }
+}
