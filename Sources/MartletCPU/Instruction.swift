@@ -47,6 +47,7 @@ enum Instruction {
     case copyColumns(x: Rows, column: Int, out: Rows)
     case groupRows(count: Int, x: Rows, out: Rows)
     case reorder(UnsafeMutablePointer<Int32>, x: Rows, out: Rows)
+    case roundToFloat8(x: Rows, out: Rows)
     case swiGLU(gate: Rows, up: Rows, out: Rows)
     case rope(RotaryTable, headDim: Int, x: Rows, out: Rows)
     case storeKV(KVPool.Layer, k: Rows, v: Rows)

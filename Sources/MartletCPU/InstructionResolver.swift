@@ -89,6 +89,7 @@ struct InstructionResolver {
             case .silu: return .silu(inputs[0], out: outputs[0])
             case .gelu(let kind): return .gelu(kind.kernel, x: inputs[0], out: outputs[0])
             case .reorder(let order): return .reorder(parameters.store(order.indices), x: inputs[0], out: outputs[0])
+            case .roundToFloat8: return .roundToFloat8(x: inputs[0], out: outputs[0])
             case .groupRows(let count): return .groupRows(count: count, x: inputs[0], out: outputs[0])
             case .swiGLU: return .swiGLU(gate: inputs[0], up: inputs[1], out: outputs[0])
             case .rope(let embedding, let headDim):

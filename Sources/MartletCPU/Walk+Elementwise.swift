@@ -95,6 +95,23 @@ extension Walk {
         }
     }
 
+    /// One row. A value that isn't finite stays what it is, and makes NaN or zeros of the others, in this row alone.
+    func roundToFloat8(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ width: Int) {
+        var largest: Float = 0
+        for column in 0..<width { largest = max(largest, x[column].magnitude) }
+        let scale = largest / 448
+        let divisor = scale > 0 ? scale : 1
+        for column in 0..<width {
+            let value = x[column] / divisor
+            // Below 2^-6 codes are multiples of 2^-9, the unit in the last place of what is added; above, 3 bits of
+            // fraction stay. Both round to the nearest, ties to even.
+            let small = (value + 0x1.8p14) - 0x1.8p14
+            let bits = value.bitPattern
+            let large = Float(bitPattern: (bits &+ 0x7FFFF &+ ((bits &>> 20) & 1)) & 0xFFF0_0000)
+            out[column] = (value.magnitude < 0x1p-6 ? small : large) * scale
+        }
+    }
+
     func layerNorm(
         _ weight: UnsafePointer<Float>, _ bias: UnsafePointer<Float>, _ epsilon: Float, _ x: Rows, _ out: Rows,
         _ worker: Int

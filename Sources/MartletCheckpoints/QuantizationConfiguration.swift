@@ -85,3 +85,23 @@ extension QuantizationConfiguration.Grouping: CustomStringConvertible {
         }
     }
 }
+
+extension QuantizationConfiguration {
+    /// In short: "GPTQ 4-bit".
+    package var kind: String {
+        let bits = Set(schemes.map(\.bits)).sorted().map(String.init).joined(separator: "/")
+        return (method == .compressedTensors ? method.rawValue : method.rawValue.uppercased()) + " \(bits)-bit"
+    }
+
+    /// Weights that a tensor holds: a word has several, and what belongs to them are none.
+    package func parameterCount(_ tensor: StoredTensor) -> Int {
+        let elements = tensor.rows * tensor.columns
+        switch tensor.name.split(separator: ".").last {
+        case "qweight", "weight_packed": return elements * 32 / (schemes.first?.bits ?? 32)
+        case "qzeros", "scales", "g_idx", "weight_scale", "weight_scale_inv", "weight_zero_point", "weight_shape",
+            "weight_g_idx", "input_scale":
+            return 0
+        default: return elements
+        }
+    }
+}

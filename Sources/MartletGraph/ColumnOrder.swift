@@ -39,7 +39,8 @@ extension LinearWeight {
         precondition(parts.count == 1 && order.indices.count == rows)
         return LinearWeight(
             name, ReorderedRows(source: parts[0], order: order),
-            bias: bias.map { bias in order.indices.map { bias[Int($0)] } }, inputOrder: inputOrder)
+            bias: bias.map { bias in order.indices.map { bias[Int($0)] } }, inputOrder: inputOrder,
+            roundsInputToFloat8: roundsInputToFloat8)
     }
 
     /// The same weight for an input that is in `inputOrder` already.

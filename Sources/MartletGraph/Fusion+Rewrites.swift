@@ -215,7 +215,9 @@ extension Op {
     /// Whether a row of the result depends on the same row of each input only.
     fileprivate var isRowwise: Bool {
         switch self {
-        case .rmsNorm, .layerNorm, .linear, .addBias, .add, .multiply, .silu, .gelu, .slice, .reorder, .experts: true
+        case .rmsNorm, .layerNorm, .linear, .addBias, .add, .multiply, .silu, .gelu, .slice, .reorder, .roundToFloat8,
+            .experts:
+            true
         default: false
         }
     }

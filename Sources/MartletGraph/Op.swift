@@ -32,6 +32,9 @@ package enum Op: Sendable {
     case groupRows(count: Int)
     /// x → its columns in another order.
     case reorder(ColumnOrder)
+    /// x → x with each value rounded to the nearest of the 8-bit floats (4 bits of exponent, 3 of fraction) times
+    /// largest / 448, where `largest` is the row's largest magnitude.
+    case roundToFloat8
     /// x → its columns from `offset` on: a view, no work.
     case slice(offset: Int)
     /// x → heads rotated by position.
@@ -159,6 +162,7 @@ extension Op {
         case .multiply: "multiply"
         case .silu: "silu"
         case .reorder: "reorder"
+        case .roundToFloat8: "roundToFloat8"
         case .slice: "slice"
         case .rope: "rope"
         case .storeKV: "storeKV"

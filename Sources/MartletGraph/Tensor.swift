@@ -13,7 +13,8 @@ package struct Tensor {
     /// x Wᵀ.
     package func linear(_ weight: LinearWeight) -> Tensor {
         precondition(weight.columns == shape.width, "\(weight.name): \(weight.columns) columns, input \(shape.width)")
-        let input = weight.inputOrder.map { tracer.reordered(self, $0) } ?? self
+        var input = weight.inputOrder.map { tracer.reordered(self, $0) } ?? self
+        if weight.roundsInputToFloat8 { input = tracer.roundedToFloat8(input) }
         return input.record(.linear(weight), shape: Shape(shape.rows, weight.rows))
     }
 
@@ -98,6 +99,7 @@ package final class Tracer {
     private var graph = Graph()
     private var scopes: [String] = []
     private var reordered: [Reordering: Tensor] = [:]
+    private var rounded: [Graph.ValueID: Tensor] = [:]
 
     private struct Reordering: Hashable {
         let value: Graph.ValueID
@@ -129,6 +131,14 @@ package final class Tracer {
         if let known = reordered[key] { return known }
         let result = record(.reorder(order), [x.id], shape: x.shape)
         reordered[key] = result
+        return result
+    }
+
+    /// `x` rounded to 8-bit floats, once however many layers ask for it.
+    func roundedToFloat8(_ x: Tensor) -> Tensor {
+        if let known = rounded[x.id] { return known }
+        let result = record(.roundToFloat8, [x.id], shape: x.shape)
+        rounded[x.id] = result
         return result
     }
 

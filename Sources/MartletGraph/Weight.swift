@@ -91,15 +91,19 @@ package final class LinearWeight: Sendable {
     package let bias: [Float]?
     /// How the columns of the input have to be ordered; nil as they are.
     package let inputOrder: ColumnOrder?
+    /// The layer was made for inputs that are rounded to 8-bit floats, row by row.
+    package let roundsInputToFloat8: Bool
     /// The weights that a fusion made this one of; empty if it is the model's own.
     private let origins: [LinearWeight]
 
     package init(
-        _ name: String, _ source: any WeightSource, bias: [Float]? = nil, inputOrder: ColumnOrder? = nil
+        _ name: String, _ source: any WeightSource, bias: [Float]? = nil, inputOrder: ColumnOrder? = nil,
+        roundsInputToFloat8: Bool = false
     ) {
         precondition(bias == nil || bias?.count == source.rows)
         precondition(inputOrder == nil || inputOrder?.indices.count == source.columns)
         self.inputOrder = inputOrder
+        self.roundsInputToFloat8 = roundsInputToFloat8
         self.name = name
         self.parts = [source]
         self.isInterleaved = false
@@ -109,8 +113,9 @@ package final class LinearWeight: Sendable {
 
     /// Weights of one width, joined, with `bias` in the place of theirs.
     init(_ name: String, joining origins: [LinearWeight], isInterleaved: Bool = false, bias: [Float]?) {
-        // Whoever reads these weights has been given an ordered input.
+        // Whoever reads these weights has been given an input that is ordered and rounded.
         inputOrder = nil
+        roundsInputToFloat8 = false
         self.name = name
         self.parts = origins.flatMap(\.parts)
         self.isInterleaved = isInterleaved

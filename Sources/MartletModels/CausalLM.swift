@@ -41,10 +41,13 @@ package enum ModelRegistry {
 
     /// Builds the checkpoint's model.
     ///
+    /// - Parameters:
+    ///   - rounding: what weights that aren't quantized are rounded to; nil for what the file has.
+    ///   - roundsActivations: layers that were made for inputs in 8-bit floats get such; otherwise exact ones.
     /// - Throws: `CheckpointError` for an unknown architecture (with the list of known ones), for tensors that are missing,
     ///   of the wrong shape or type, or left over.
     package static func model(
-        of checkpoint: Checkpoint, contextLength: Int
+        of checkpoint: Checkpoint, contextLength: Int, rounding: WeightRounding? = nil, roundsActivations: Bool = true
     ) throws(CheckpointError) -> any CausalLM {
         let name = checkpoint.configuration.architecture
         guard let architecture = architectures[name] else {
@@ -53,7 +56,7 @@ package enum ModelRegistry {
                 reason:
                     "unknown architecture '\(name)'; known are \(architectures.keys.sorted().joined(separator: ", "))")
         }
-        let weights = Weights(checkpoint)
+        let weights = Weights(checkpoint, rounding: rounding, roundsActivations: roundsActivations)
         let model = try architecture.init(weights, contextLength: contextLength)
         try weights.finish()
         return model

@@ -7,12 +7,20 @@ package final class Weights {
     package let configuration: ModelConfiguration
     private let checkpoint: Checkpoint
     private let linearMethod: any LinearMethod
+    private let rounding: WeightRounding?
+    /// Layers that were made for rounded inputs get them.
+    let roundsActivations: Bool
     private var remaining: Set<String>
     private var linears: [String: LinearWeight] = [:]
     private var orders: [[Int32]: ColumnOrder] = [:]
 
-    package init(_ checkpoint: Checkpoint) {
+    /// - Parameters:
+    ///   - rounding: what the language model's linear layers are rounded to; nil for what the file has.
+    ///   - roundsActivations: layers that were made for inputs in 8-bit floats get such; otherwise exact ones.
+    package init(_ checkpoint: Checkpoint, rounding: WeightRounding? = nil, roundsActivations: Bool = true) {
         self.checkpoint = checkpoint
+        self.roundsActivations = roundsActivations
+        self.rounding = rounding
         configuration = checkpoint.configuration
         linearMethod = configuration.quantization?.linearMethod ?? StoredLinearMethod()
         remaining = Set(checkpoint.tensorNames)
@@ -22,8 +30,8 @@ package final class Weights {
     /// (tied embeddings) gives the same object, so that it is packed once.
     package func linear(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> LinearWeight {
         if let weight = linears[name] { return weight }
-        let weight = try linearMethod.weight(
-            name, rows: rows, columns: columns, keepsColumnOrder: false, from: self)
+        let weight = rounded(
+            try linearMethod.weight(name, rows: rows, columns: columns, keepsColumnOrder: false, from: self))
         linears[name] = weight
         return weight
     }
@@ -40,13 +48,23 @@ package final class Weights {
     ) throws(CheckpointError) -> [LinearWeight] {
         if contains("\(path).\(projection).weight") {
             return try StoredLinearMethod().experts(
-                "\(path).\(projection)", count: count, rows: rows, columns: columns, from: self)
+                "\(path).\(projection)", count: count, rows: rows, columns: columns, from: self
+            ).map(rounded)
         }
         // Experts take their inputs from one place.
         return try (0..<count).map { (expert) throws(CheckpointError) in
-            try linearMethod.weight(
-                "\(path).\(expert).\(projection)", rows: rows, columns: columns, keepsColumnOrder: true, from: self)
+            rounded(
+                try linearMethod.weight(
+                    "\(path).\(expert).\(projection)", rows: rows, columns: columns, keepsColumnOrder: true,
+                    from: self))
         }
+    }
+
+    /// Vision towers stay as they are: they are small, and suffer from it.
+    private func rounded(_ weight: LinearWeight) -> LinearWeight {
+        let isLanguage = weight.name.hasPrefix("model.") || weight.name == "lm_head"
+        guard let rounding, isLanguage else { return weight }
+        return rounding(weight)
     }
 
     /// The float parameter `[count]` of that name.

@@ -166,7 +166,8 @@ struct Weights {
                 return layout.hasWideScales ? scale : Float(Float16(scale))
             }
             offsets = (0..<rows * scaleGroups).map { _ in
-                layout.hasZeroPoints ? -Float(random.code(upTo: layout.maxCode)) : Float(Float16(random.unit() * shrink))
+                layout.hasZeroPoints
+                    ? -Float(random.code(upTo: layout.maxCode)) : Float(Float16(random.unit() * shrink))
             }
             if layout.isNested {
                 let largest = layout.hasOffsets ? UInt8(layout.largestFactor) : 255

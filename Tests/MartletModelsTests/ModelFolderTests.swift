@@ -89,10 +89,6 @@ import Testing
             $0.weights.remove(projection)
             $0.weights.add(projection, [4, 8], type: "I8")
         },
-        Wrong("GPTQ weights", weights, "is missing: the weights are quantized by 'gptq', which is not supported") {
-            $0.settings["quantization_config"] = #"{"quant_method": "gptq", "bits": 4}"#
-            $0.weights.remove("model.layers.0.self_attn.q_proj.weight")
-        },
         Wrong("a tensor with two names", weights, "is there twice, as 'model.norm.weight'") {
             $0.weights.add("language_model.model.norm.weight", [8])
         },

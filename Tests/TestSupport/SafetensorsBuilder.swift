@@ -1,8 +1,8 @@
 public import Foundation
 
 /// Writes safetensors files for tests: valid ones, or any header with any data behind it.
-public struct SafetensorsBuilder {
-    public struct Tensor {
+public struct SafetensorsBuilder: Sendable {
+    public struct Tensor: Sendable {
         public var name: String
         public var type: String
         public var shape: [Int]

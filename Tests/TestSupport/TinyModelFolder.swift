@@ -2,7 +2,7 @@ public import Foundation
 
 /// A complete, tiny Llama as Hugging Face lays it out: width 8, 2 query heads and 1 key-value head of 4, 10 tokens, one
 /// layer. Everything can be made wrong.
-public struct TinyModelFolder {
+public struct TinyModelFolder: Sendable {
     /// `config.json`: keys and values as JSON.
     public var settings: [String: String] = [
         "model_type": #""llama""#, "hidden_size": "8", "intermediate_size": "12", "num_hidden_layers": "1",

@@ -4,7 +4,7 @@ package import MartletGraph
 public struct LoadOptions: Sendable {
     /// Arithmetic of linear layers whose weights are quantized.
     public enum Compute: String, Sendable, CaseIterable {
-        /// 15-bit activations for models narrower than 2,048, 8-bit for larger ones.
+        /// 15-bit activations for models narrower than 2,048, 8-bit for larger ones and for those made for 8 bits (W8A8).
         case auto
         /// Activations are rounded to 8 bits per group of 32, as llama.cpp does: fastest.
         case int8
@@ -25,11 +25,20 @@ public struct LoadOptions: Sendable {
         case f32
     }
 
+    /// What the weights of a model that isn't quantized are rounded to, in groups of 32.
+    public enum Quantization: String, Sendable, CaseIterable {
+        case int8
+        /// With the embedding table and the output projection in 8 bits.
+        case int4
+    }
+
     /// Workers of the CPU backend; nil for one per processor that this process may run on.
     public var threads: Int?
     /// Keeps each worker on a processor of its own: steadier where nothing else runs, slower where something does.
     public var pinsThreads = false
     public var compute: Compute = .auto
+    /// Rounds weights when they are loaded; nil for the file's. Layers that are quantized in the file stay as they are.
+    public var quantization: Quantization?
     /// Element type of the KV cache; nil for f16, or f32 where `compute` is f32.
     public var kvType: KVCacheType?
     /// Longest context of a request, prompt and answer together; nil for the model's own limit.

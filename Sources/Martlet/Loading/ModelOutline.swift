@@ -31,7 +31,10 @@ package struct ModelOutline: Sendable {
             threads: threads, policy: compute.layoutPolicy,
             instructionSet: options.instructionSet ?? ProcessInfo.processInfo.environment["MARTLET_ISA"],
             pinsThreads: options.pinsThreads)
-        model = try ModelRegistry.model(of: checkpoint, contextLength: contextLength)
+        model = try ModelRegistry.model(
+            of: checkpoint, contextLength: contextLength,
+            rounding: options.quantization.flatMap { WeightRounding(rawValue: $0.rawValue) },
+            roundsActivations: compute != .f32)
         graph = model.trace()
         compileOptions = CompileOptions(
             limits: StepLimits(
@@ -71,7 +74,9 @@ extension LoadOptions.Compute {
     /// What `auto` stands for. Narrow models lose the most from 8-bit activations (SmolLM2-135M keeps 96 % of its greedy
     /// choices, docs/ARCHITECTURE.md) and are the cheapest to run accurately.
     fileprivate func resolved(for configuration: ModelConfiguration) -> Self {
-        self == .auto ? (configuration.hiddenSize < 2048 ? .int16 : .int8) : self
+        guard self == .auto else { return self }
+        let isMadeFor8Bits = configuration.quantization?.schemes.allSatisfy { $0.activationBits == 8 && !$0.isFloat }
+        return configuration.hiddenSize < 2048 && isMadeFor8Bits != true ? .int16 : .int8
     }
 
     fileprivate var layoutPolicy: LayoutPolicy {

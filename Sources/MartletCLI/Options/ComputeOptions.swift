@@ -4,6 +4,7 @@ public import Martlet
 
 extension LoadOptions.Compute: ExpressibleByArgument {}
 extension LoadOptions.KVCacheType: ExpressibleByArgument {}
+extension LoadOptions.Quantization: ExpressibleByArgument {}
 
 /// The arithmetic of the linear layers.
 struct ComputeOption: ParsableArguments {
@@ -15,6 +16,16 @@ struct ComputeOption: ParsableArguments {
                 dequantized weights, for comparing with references. auto: int16 for models narrower than 2,048, else int8.
                 """))
     var compute: LoadOptions.Compute = .auto
+}
+
+/// What weights are rounded to at load.
+struct QuantizationOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Round weights that are floats in the file when they are loaded: int8 or int4.",
+            discussion: "To the nearest in groups of 32, 8.5 and 5 bits a weight; with int4 the vocabulary keeps int8.")
+    )
+    var quantization: LoadOptions.Quantization?
 }
 
 /// The element type of the KV cache.
@@ -50,12 +61,14 @@ struct PinOption: ParsableArguments {
 /// How commands that compute load their model.
 struct ComputeOptions: ParsableArguments {
     @OptionGroup var arithmetic: ComputeOption
+    @OptionGroup var weights: QuantizationOption
     @OptionGroup var cache: KVCacheTypeOption
     @OptionGroup var workers: ThreadsOption
 
     var loadOptions: LoadOptions {
         var options = LoadOptions()
         options.compute = arithmetic.compute
+        options.quantization = weights.quantization
         options.kvType = cache.kvCacheType
         options.threads = workers.threads
         options.pinsThreads = workers.pinning.pinThreads

@@ -79,6 +79,7 @@ struct ModelDescription: Encodable {
         text += Self.line("file", path)
         text += Self.line("architecture", summary.architecture)
         text += Self.line("parameters", Quantities.grouped(summary.parameters))
+        if let quantization = summary.quantization { text += Self.line("quantization", quantization) }
         text += Self.line("layers", "\(sizes.layers)")
         text += Self.line("width", "\(sizes.hiddenSize), feed-forward \(sizes.intermediateSize)")
         text += Self.line("heads", "\(sizes.heads) of \(sizes.headDim), \(sizes.kvHeads) for keys and values")

@@ -26,7 +26,8 @@ struct CompressedTensorsLinearMethod: LinearMethod {
                 keepsColumnOrder: keepsColumnOrder, from: weights)
         case .f8_e4m3:
             return try Float8LinearMethod(configuration: configuration).weight(
-                name, tensor, scales: weights.tensor(name + ".weight_scale"))
+                name, tensor, scales: weights.tensor(name + ".weight_scale"),
+                roundsActivations: weights.roundsActivations)
         default:
             throw tensor.failure("has type \(tensor.type.name) and a scale beside it, expected I8 or F8_E4M3")
         }

@@ -49,7 +49,7 @@ struct ScaleTable: Sendable {
                 guard scale.magnitude <= Self.largest else {
                     throw CheckpointError(
                         file: tensor.file.path, tensor: tensor.descriptor.name,
-                        reason: "has the scale \(scale) at [\(index), \(column)]")
+                        reason: "has the scale \(scale.isNaN ? .nan : scale) at [\(index), \(column)]")
                 }
                 fitsF16 = fitsF16 && scale.isF16
             }

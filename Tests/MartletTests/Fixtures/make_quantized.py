@@ -4,7 +4,8 @@
     pip install torch transformers safetensors && python3 make_quantized.py quantized [--all]
 
 Packing and unpacking are written here from the formats' descriptions, with NumPy, integer by integer. Each folder has
-config.json, model.safetensors and ref.safetensors: token ids, logits of one forward pass, and (`weights.NAME`) the first
+config.json, model.safetensors and ref.safetensors: token ids, logits of one forward pass (`logits_a8` with inputs
+rounded to 8 bits, for the formats that ask for it), and (`weights.NAME`) the first
 rows of some layers' dequantized weights. Without --all, only the folders that are committed.
 """
 import json, pathlib, sys
@@ -322,10 +323,24 @@ def make(folder, config, dtype, pack, options, quantization, plain=(), quantize_
         else:
             loaded[name] = weights.get(name, weights["model.embed_tokens.weight"])
     model.load_state_dict(loaded)
+    quantized = {name.removesuffix(".weight") for name in weights if name not in tensors or tensors[name].element_size() == 1}
     ids = torch.tensor(rng.integers(3, config["vocab_size"], 40))
     with torch.no_grad():
         reference["case0.input_ids"] = ids
         reference["case0.logits"] = model(input_ids=ids[None]).logits[0].clone().contiguous()
+        if pack in (int8, float8):
+            # Inputs rounded to 8 bits token by token.
+            def rounded(module, inputs):
+                largest = inputs[0].abs().amax(-1, keepdim=True)
+                if pack is float8:
+                    scale = largest / 448
+                    return (inputs[0] / scale).to(torch.float8_e4m3fn).float() * scale
+                scale = largest / 127.5
+                return (inputs[0] / scale).round().clamp(-128, 127) * scale
+            for name, module in model.named_modules():
+                if name in quantized:
+                    module.register_forward_pre_hook(rounded)
+            reference["case0.logits_a8"] = model(input_ids=ids[None]).logits[0].clone().contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     stated = dict(config)
     if quantization is not None:
