@@ -41,7 +41,7 @@ import Testing
     }
 
     /// Of what the kernels read, in the file's order of columns.
-    private static func packedRows(_ weight: LinearWeight, _ count: Int) throws -> [Float] {
+    static func packedRows(_ weight: LinearWeight, _ count: Int) throws -> [Float] {
         let policy = LayoutPolicy()
         let memory = try AlignedMemory(byteCount: policy.byteCount(weight))
         let matrix = try PackedMatrix(weight, policy: policy, memory: memory.base)
