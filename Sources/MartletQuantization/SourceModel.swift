@@ -26,7 +26,7 @@ struct SourceModel {
         let folder = try ModelFolder(path: path)
         let checkpoint = try Checkpoint(folder: folder)
         let configuration = checkpoint.configuration
-        if let method = configuration.quantizationMethod {
+        if let method = configuration.quantization?.method.rawValue {
             throw QuantizationError("\(path) is quantized already, by '\(method)': start from the original weights")
         }
         guard Self.architectures.contains(configuration.architecture), configuration.experts == nil else {
