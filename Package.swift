@@ -122,7 +122,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "MartletQuantizationTests",
-            dependencies: ["MartletQuantization", "MartletCheckpoints", "MartletCPU", "MartletGraph", "TestSupport"],
+            dependencies: [
+                "MartletQuantization", "MartletCheckpoints", "MartletCPU", "MartletGraph", "MartletModels",
+                "TestSupport",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "MartletTests",

@@ -37,6 +37,9 @@ struct LayerForward {
         table = (0..<length).map(Int32.init)
     }
 
+    /// Width of a row of the result.
+    var rowWidth: Int { model.plan.logits.shape.width }
+
     /// Computes one sample.
     ///
     /// - Parameter hidden: what enters the layer, `[tokens][width]`.
@@ -56,7 +59,6 @@ struct LayerForward {
             }
             return withExtendedLifetime(features) { model.run(input) }
         }
-        let rowWidth = model.plan.logits.shape.width
         precondition(rows.count == tokens * rowWidth)
         return StridedMatrix(
             UnsafeMutablePointer(mutating: rows.baseAddress.unsafelyUnwrapped), rows: tokens, columns: rowWidth,

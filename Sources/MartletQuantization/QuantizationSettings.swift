@@ -23,6 +23,8 @@ package struct QuantizationSettings: Sendable, Equatable, Codable {
     package var damping = 0.01
     /// GPTQ: columns are quantized in the order of their Hessian's diagonal, largest first (`desc_act`).
     package var actOrder = false
+    /// GPTQ: the share of what earlier layers have lost that a layer makes up for, 0 to 1.
+    package var correction = 0.5
     /// SmoothQuant: how much of the activations' range moves into the weights, 0 to 1.
     package var alpha = 0.5
     /// Bytes of a weights file from which on the model is written in several.

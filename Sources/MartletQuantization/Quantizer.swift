@@ -89,12 +89,14 @@ package struct Quantizer {
         while reused < layers, work.has(layer: reused) { reused += 1 }
         var hidden: Matrix?
         if let calibration, reused < layers {
-            let (rows, columns) = (calibration.tokens.count, source.configuration.hiddenSize)
-            hidden = work.hidden(before: reused, rows: rows, columns: columns)
+            let columns = source.configuration.hiddenSize
+            // With error propagation those of the unquantized model follow.
+            let tokens = keepsExact ? calibration.tokens + calibration.tokens : calibration.tokens
+            hidden = work.hidden(before: reused, rows: tokens.count, columns: columns)
             if hidden == nil {
                 // Without what enters it a layer can't be continued from.
                 reused = 0
-                hidden = try source.embeddings(of: calibration.tokens)
+                hidden = try source.embeddings(of: tokens)
             }
         }
         var error = SquaredError()
@@ -111,6 +113,9 @@ package struct Quantizer {
         try work.finish(result)
         return Summary(reusedLayers: reused, layers: layers, relativeError: error.relative)
     }
+
+    /// Whether the unquantized model runs beside the one that is made.
+    private var keepsExact: Bool { settings.method == .gptq && settings.correction > 0 }
 
     // MARK: One layer
 
@@ -168,11 +173,21 @@ package struct Quantizer {
             }
             return range
         }
-        let statistics = inputs.map { InputStatistics(width: $0.count) }
+        let statistics = inputs.map { InputStatistics(width: $0.count, keepsLoss: keepsExact) }
+        let samples = calibration.samples * calibration.length * hidden.columns
+        let exact = keepsExact ? Matrix(rows: calibration.length, columns: forward.rowWidth) : nil
         try forEachSample(hidden, progress) { sample in
+            if let exact, let base = sample.baseAddress {
+                let own = UnsafeMutableBufferPointer(start: base + samples, count: sample.count)
+                let rows = forward(UnsafeBufferPointer(own))
+                exact.base.update(from: rows.base, count: rows.rows * rows.columns)
+                Self.copy(rows, to: own, width: hidden.columns)
+            }
             let rows = forward(UnsafeBufferPointer(sample))
             for (range, statistics) in zip(inputs, statistics) {
-                statistics.add(rows[0..<rows.rows, range], on: workers)
+                statistics.add(
+                    rows[0..<rows.rows, range], exact: exact.map { $0.part(rows: 0..<rows.rows, columns: range) },
+                    on: workers)
             }
             if keepsOutput { Self.copy(rows, to: sample, width: hidden.columns) }
         }
@@ -225,7 +240,8 @@ package struct Quantizer {
             let factor = try gptq.factor(of: statistics[index], name: name)
             for linear in group.linears {
                 matrices[linear] = try gptq.quantize(
-                    parameters.weight(linear), factor, name: "\(parameters.name).\(linear)")
+                    parameters.weight(linear), factor, loss: statistics[index].loss,
+                    name: "\(parameters.name).\(linear)")
             }
             try progress(Double(index + 1) / Double(LayerGroup.all.count))
         }
@@ -313,7 +329,9 @@ package struct Quantizer {
             configuration.hiddenSize
             * (heads + configuration.headCount * configuration.headDim + 3 * configuration.intermediateSize)
         let codes = configuration.layerCount * layer * settings.bits / 8
-        let hidden = (calibration?.tokens.count ?? 0) * configuration.hiddenSize * MemoryLayout<Float>.stride
+        let hidden =
+            (calibration?.tokens.count ?? 0) * (keepsExact ? 2 : 1) * configuration.hiddenSize
+            * MemoryLayout<Float>.stride
         return 2 * (codes + codes / 8) + others + 2 * hidden
     }
 }

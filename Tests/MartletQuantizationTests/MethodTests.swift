@@ -96,7 +96,7 @@ import Testing
         var differences = 0
         for row in 0..<weight.rows {
             var values = (0..<128).map { Double(weight.row(row)[$0]) }
-            let group = grid.group(weight.row(row), count: 128)
+            let group = result.group(row: row, index: 0)
             for column in 0..<128 {
                 let code = grid.code(Float(values[column]), group)
                 if UInt8(code) != result.codes[row * 128 + column] { differences += 1 }
@@ -114,7 +114,7 @@ import Testing
         let silent = InputStatistics(width: 64)
         #expect(throws: QuantizationError.self) { try gptq.factor(of: silent, name: "test") }
         // Rank one: the damping makes it regular.
-        let repeated = Matrix(rows: 4, columns: 64)
+        let repeated = Matrix(rows: 4, columns: 64)  // nothing is shortened: all rows are equally long
         repeated.floats.update(repeating: 1)
         let poor = InputStatistics(width: 64)
         poor.add(repeated.strided, on: workers)
@@ -124,6 +124,48 @@ import Testing
         let broken = InputStatistics(width: 64)
         broken.add(repeated.strided, on: workers)
         #expect(throws: QuantizationError.self) { try broken.finish("test", on: workers) }
+    }
+
+    /// Inputs that earlier layers have spoiled: correcting the weights brings the outputs nearer to those of the exact inputs.
+    @Test func correctionMakesUpForSpoiledInputs() throws {
+        var random = SplitMix(state: 8)
+        let spoiled = inputs.copy()
+        for row in 0..<512 {
+            for column in 0..<128 {
+                // Part of the loss is predictable, as a rounded layer's is; the rest is noise.
+                spoiled.row(row)[column] *= column % 3 == 0 ? 0.8 : 1
+                spoiled.row(row)[column] += 0.05 * random.normal()
+            }
+        }
+        let statistics = InputStatistics(width: 128, keepsLoss: true)
+        statistics.add(spoiled.strided, exact: inputs.strided, on: workers)
+        try statistics.finish("test", on: workers)
+        func error(correction: Double) throws -> Double {
+            var settings = try settings(.gptq)
+            settings.correction = correction
+            settings.actOrder = true
+            let gptq = GPTQ(settings: settings, grid: grid(symmetric: true), workers: workers)
+            let rounded = try gptq.quantize(
+                weight, gptq.factor(of: statistics, name: "test"), loss: statistics.loss, name: "test"
+            ).dequantized()
+            let difference = Matrix(rows: 512, columns: 96)
+            workers.add(inputs.strided, weight.strided.transposed, to: difference.strided)
+            workers.add(spoiled.strided, rounded.strided.transposed, to: difference.strided, scale: -1)
+            return difference.floats.reduce(0) { $0 + Double($1 * $1) }
+        }
+        let (none, half, whole) = try (error(correction: 0), error(correction: 0.5), error(correction: 1))
+        #expect(half < 0.6 * none && whole < half)
+    }
+
+    /// A row that is a thousand times as long as the others counts as eight times as long.
+    @Test func sinksDoNotDrownTheOthers() throws {
+        let rows = Matrix(rows: 5, columns: 2)
+        for row in 0..<5 { rows.row(row)[row == 2 ? 1 : 0] = row == 2 ? -1000 : 1 }
+        let statistics = InputStatistics(width: 2)
+        statistics.add(rows.strided, on: workers)
+        try statistics.finish("test", on: workers)
+        #expect(Array(statistics.gram.floats) == [4, 0, 0, 64])
+        #expect(statistics.largest == [1, 8] && statistics.meanMagnitudes == [0.8, 1.6])
     }
 
     @Test func awqBeatsRounding() throws {

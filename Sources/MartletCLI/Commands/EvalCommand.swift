@@ -117,12 +117,11 @@ struct EvalCommand: ParsableCommand {
             let part = tokens[first..<min(first + Self.chunk, window.tokens.upperBound)]
             // Row r predicts the token behind `first + r`.
             let targets = part.indices.map { window.targets.contains($0 + 1) ? Int(tokens[$0 + 1]) : nil }
-            // Valid until this model's next step.
-            let reference = candidates[0].evaluator.step([(0, part)], logits: part.count)
-            for index in candidates.indices {
-                let logits =
-                    index == 0 ? reference : candidates[index].evaluator.step([(0, part)], logits: part.count)
-                let rows = TokenComparison.compare(logits, reference, vocabulary: vocabulary, targets: targets)
+            // Each valid until its model's next step.
+            let logits = candidates.map { $0.evaluator.step([(0, part)], logits: part.count) }
+            let compared = TokenComparison.compare(
+                logits, reference: logits[0], vocabulary: vocabulary, targets: targets)
+            for (index, rows) in compared.enumerated() {
                 for row in rows {
                     candidates[index].statistics.add(row.negativeLogLikelihood)
                     candidates[index].divergences.append(row.divergence)

@@ -44,6 +44,8 @@ struct QuantizeCommand: ParsableCommand {
     var length = 512
     @Option(help: "gptq: damping, as a share of the mean of the Hessian's diagonal.")
     var damp = 0.01
+    @Option(help: "gptq: the share of what earlier layers have lost that a layer makes up for, 0 to 1.")
+    var correction = 0.5
     @Flag(help: "gptq: quantize columns in the order of their activations' size (act-order).")
     var descAct = false
     @Option(help: "smoothquant: the share of the activations' range that moves into the weights, 0 to 1.")
@@ -57,6 +59,7 @@ struct QuantizeCommand: ParsableCommand {
         if let samples, !(1...1 << 20).contains(samples) { throw ValidationError("--samples must be at least 1") }
         guard (1...1 << 20).contains(length) else { throw ValidationError("--length must be at least 1") }
         guard (0...1).contains(damp) else { throw ValidationError("--damp must be between 0 and 1") }
+        guard (0...1).contains(correction) else { throw ValidationError("--correction must be between 0 and 1") }
         guard (0...1).contains(alpha) else { throw ValidationError("--alpha must be between 0 and 1") }
         guard (1...1 << 30).contains(shardSize) else { throw ValidationError("--shard-size must be at least 1") }
         if method != .gptq, descAct { throw ValidationError("--desc-act belongs to --method gptq") }
@@ -72,6 +75,7 @@ struct QuantizeCommand: ParsableCommand {
                 method, format: format, bits: bits, groupSize: groupSize, isSymmetric: symmetric)
             settings.damping = damp
             settings.actOrder = descAct
+            settings.correction = correction
             settings.alpha = alpha
             settings.shardBytes = shardSize * 1_000_000
             return settings

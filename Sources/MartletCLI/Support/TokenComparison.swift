@@ -10,58 +10,82 @@ struct TokenComparison: Equatable {
     /// Both hold the same token for the likeliest.
     let agrees: Bool
 
-    /// - Parameters:
-    ///   - reference: logits of the reference; those of the model itself give a divergence of 0.
-    init(logits: UnsafeBufferPointer<Float>, reference: UnsafeBufferPointer<Float>, target: Int) {
-        precondition(logits.count == reference.count)
-        let (own, other) = (Softmax(logits), Softmax(reference))
-        var divergence = 0.0
-        for index in logits.indices {
-            let expected = Double(reference[index]) - other.logSum
-            divergence += exp(expected) * (expected - (Double(logits[index]) - own.logSum))
-        }
+    /// - Parameter reference: what is compared with; that of the logits themselves gives a divergence of 0.
+    init(logits: UnsafeBufferPointer<Float>, reference: ReferenceDistribution, target: Int) {
+        precondition(logits.count == reference.probabilities.count)
+        let own = Softmax(logits)
         let likelihood = own.logSum - Double(logits[target])
         // What is not a number counts as infinite, here as in `perplexity`.
         negativeLogLikelihood = likelihood.isNaN ? .infinity : likelihood
-        // Rounding makes equal distributions differ by some 1e-16.
+        var cross = own.logSum
+        for index in logits.indices { cross -= reference.probabilities[index] * Double(logits[index]) }
+        let divergence = cross - reference.entropy
+        // Rounding makes equal distributions differ by some 1e-15.
         self.divergence = divergence.isNaN ? .infinity : max(divergence, 0)
-        agrees = own.likeliest == other.likeliest
+        agrees = own.likeliest == reference.likeliest
     }
 
-    private struct Softmax {
-        let logSum: Double
-        let likeliest: Int
-
-        init(_ logits: UnsafeBufferPointer<Float>) {
-            var best = 0
-            for index in logits.indices where logits[index] > logits[best] { best = index }
-            let largest = Double(logits[best])
-            logSum = log(logits.reduce(0.0) { $0 + exp(Double($1) - largest) }) + largest
-            likeliest = best
-        }
-    }
-
-    /// Compares rows `[rows, vocabulary]` on all processors.
+    /// Compares rows `[rows, vocabulary]` of several models with those of a reference, on all processors.
+    ///
+    /// - Parameter targets: the token that each row should predict; nil for rows that do not count.
+    /// - Returns: for each model, the rows that count.
     static func compare(
-        _ logits: UnsafeBufferPointer<Float>, _ reference: UnsafeBufferPointer<Float>, vocabulary: Int, targets: [Int?]
-    ) -> [TokenComparison] {
+        _ models: [UnsafeBufferPointer<Float>], reference: UnsafeBufferPointer<Float>, vocabulary: Int, targets: [Int?]
+    ) -> [[TokenComparison]] {
         struct Job: @unchecked Sendable {
-            let logits: UnsafeBufferPointer<Float>
+            let models: [UnsafeBufferPointer<Float>]
             let reference: UnsafeBufferPointer<Float>
+            /// `[rows][models]`.
             let results: UnsafeMutableBufferPointer<TokenComparison?>
         }
-        var results = [TokenComparison?](repeating: nil, count: targets.count)
+        var results = [TokenComparison?](repeating: nil, count: targets.count * models.count)
         results.withUnsafeMutableBufferPointer { results in
-            let job = Job(logits: logits, reference: reference, results: results)
+            let job = Job(models: models, reference: reference, results: results)
             DispatchQueue.concurrentPerform(iterations: targets.count) { row in
                 guard let target = targets[row] else { return }
                 let range = row * vocabulary..<(row + 1) * vocabulary
-                job.results[row] = TokenComparison(
-                    logits: UnsafeBufferPointer(rebasing: job.logits[range]),
-                    reference: UnsafeBufferPointer(rebasing: job.reference[range]), target: target)
+                let reference = ReferenceDistribution(UnsafeBufferPointer(rebasing: job.reference[range]))
+                for (index, logits) in job.models.enumerated() {
+                    job.results[row * job.models.count + index] = TokenComparison(
+                        logits: UnsafeBufferPointer(rebasing: logits[range]), reference: reference, target: target)
+                }
             }
         }
-        return results.compactMap { $0 }
+        return models.indices.map { model in
+            targets.indices.compactMap { results[$0 * models.count + model] }
+        }
+    }
+}
+
+/// What a reference expects of one token.
+struct ReferenceDistribution {
+    let probabilities: [Double]
+    /// -Σ p log p, in nats.
+    let entropy: Double
+    let likeliest: Int
+
+    init(_ logits: UnsafeBufferPointer<Float>) {
+        let softmax = Softmax(logits)
+        let probabilities = logits.map { exp(Double($0) - softmax.logSum) }
+        entropy = zip(probabilities, logits).reduce(softmax.logSum) { $0 - $1.0 * Double($1.1) }
+        self.probabilities = probabilities
+        likeliest = softmax.likeliest
+    }
+}
+
+/// The logarithm of the sum of exponentials, in double precision.
+private struct Softmax {
+    let logSum: Double
+    let likeliest: Int
+
+    init(_ logits: UnsafeBufferPointer<Float>) {
+        var best = 0
+        for index in logits.indices where logits[index] > logits[best] { best = index }
+        let largest = Double(logits[best])
+        var sum = 0.0
+        for logit in logits { sum += exp(Double(logit) - largest) }
+        logSum = log(sum) + largest
+        likeliest = best
     }
 }
 
