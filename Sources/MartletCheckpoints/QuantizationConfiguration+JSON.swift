@@ -1,6 +1,6 @@
 import MartletJSON
 
-/// Reading `quantization_config`. Keys: AutoAWQ, AutoGPTQ and GPTQModel, compressed-tensors, transformers' FP8.
+/// Reading `quantization_config`. Keys: AutoAWQ, AutoGPTQ and GPTQModel, compressed-tensors, transformers' FP8, bitsandbytes.
 extension QuantizationConfiguration {
     /// Nil for a model that isn't quantized.
     ///
@@ -18,6 +18,7 @@ extension QuantizationConfiguration {
         case .gptq: try self.init(gptq: settings)
         case .compressedTensors: try self.init(compressedTensors: settings)
         case .fp8: try self.init(fp8: settings)
+        case .bitsAndBytes: try self.init(bitsAndBytes: settings)
         }
     }
 
@@ -112,6 +113,16 @@ extension QuantizationConfiguration {
         }
         self.init(
             method: .fp8, schemes: [Scheme(floatsIn: grouping)])
+    }
+
+    private init(bitsAndBytes settings: SettingsFile) throws(CheckpointError) {
+        let key = settings.has("load_in_4bit") ? "load_in_4bit" : "_load_in_4bit"
+        guard try settings.boolean(key) ?? false else {
+            throw settings.failure(key, "is not true: of bitsandbytes' formats only those of 4 bits are supported")
+        }
+        try settings.expect("bnb_4bit_quant_type", ["nf4", "fp4"])
+        // Blocks run through all rows; each tensor says their size.
+        self.init(method: .bitsAndBytes, schemes: [Scheme(bits: 4, grouping: .columns(64))])
     }
 
     private static func hasMembers(_ settings: SettingsFile, _ key: String) -> Bool {

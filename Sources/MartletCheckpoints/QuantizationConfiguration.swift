@@ -10,6 +10,8 @@ public struct QuantizationConfiguration: Sendable, Equatable {
         case compressedTensors = "compressed-tensors"
         /// 8-bit floats with a scale per block of the matrix, or for all of it.
         case fp8
+        /// Codes of 4 bits that stand for 16 values (NF4, FP4).
+        case bitsAndBytes = "bitsandbytes"
     }
 
     /// What shares a scale.
@@ -57,12 +59,20 @@ public struct QuantizationConfiguration: Sendable, Equatable {
     public var storesZeroPointsMinusOne = false
 }
 
+extension QuantizationConfiguration.Method {
+    fileprivate var name: String {
+        switch self {
+        case .awq, .gptq, .fp8: rawValue.uppercased()
+        case .compressedTensors, .bitsAndBytes: rawValue
+        }
+    }
+}
+
 extension QuantizationConfiguration: CustomStringConvertible {
     /// As people name it: "GPTQ, 4 bits, groups of 128, activation order".
     public var description: String {
-        let name = method == .compressedTensors ? method.rawValue : method.rawValue.uppercased()
         let order = hasActivationOrder ? ", activation order" : ""
-        return name + ", " + schemes.map(\.description).joined(separator: "; ") + order
+        return method.name + ", " + schemes.map(\.description).joined(separator: "; ") + order
     }
 }
 
@@ -90,7 +100,7 @@ extension QuantizationConfiguration {
     /// In short: "GPTQ 4-bit".
     package var kind: String {
         let bits = Set(schemes.map(\.bits)).sorted().map(String.init).joined(separator: "/")
-        return (method == .compressedTensors ? method.rawValue : method.rawValue.uppercased()) + " \(bits)-bit"
+        return method.name + " \(bits)-bit"
     }
 
     /// Weights that a tensor holds: a word has several, and what belongs to them are none.
@@ -98,7 +108,9 @@ extension QuantizationConfiguration {
         let elements = tensor.rows * tensor.columns
         switch tensor.name.split(separator: ".").last {
         case "qweight", "weight_packed": return elements * 32 / (schemes.first?.bits ?? 32)
-        case "qzeros", "scales", "g_idx", "weight_scale", "weight_scale_inv", "weight_zero_point", "weight_shape",
+        case "weight" where method == .bitsAndBytes && tensor.type == .u8: return elements * 2
+        case "absmax", "nested_absmax", "quant_map", "nested_quant_map", "bitsandbytes__nf4", "bitsandbytes__fp4",
+            "qzeros", "scales", "g_idx", "weight_scale", "weight_scale_inv", "weight_zero_point", "weight_shape",
             "weight_g_idx", "input_scale":
             return 0
         default: return elements

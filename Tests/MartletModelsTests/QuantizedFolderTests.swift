@@ -55,6 +55,20 @@ import Testing
         file.add(layer + ".weight_scale_inv", [2, 1], type: "F32")
     }
 
+    /// A matrix of 64 zeros in 4 bits; `state` is the text beside it.
+    static func bitsAndBytes(
+        _ state: String = #"{"blocksize": 64, "shape": [8, 8], "dtype": "float16"}"#
+    ) -> TinyModelFolder {
+        folder(#"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#) { file in
+            file.add(layer + ".weight", [32, 1], type: "U8")
+            file.add(layer + ".weight.absmax", [1], type: "F32")
+            file.add(layer + ".weight.quant_map", [16], type: "F32")
+            file.add(
+                layer + ".weight.quant_state.bitsandbytes__nf4", [state.utf8.count], type: "U8", data: Array(state.utf8)
+            )
+        }
+    }
+
     private static func integers(_ values: [Int32]) -> [UInt8] {
         values.flatMap { value in withUnsafeBytes(of: value.littleEndian, Array.init) }
     }
@@ -65,7 +79,9 @@ import Testing
     }
 
     @Test func theFoldersAreRightBeforeTheyAreMadeWrong() throws {
-        for folder in [Self.gptq, Self.awq, Self.packed, Self.bytes, Self.float8] { try Self.load(folder) }
+        for folder in [Self.gptq, Self.awq, Self.packed, Self.bytes, Self.float8, Self.bitsAndBytes()] {
+            try Self.load(folder)
+        }
     }
 
     struct Wrong: Sendable, CustomTestStringConvertible {
@@ -138,6 +154,7 @@ import Testing
         .setting(
             packed, #""config_groups""#, #""transform_config": {"R1": {}}, "config_groups""#, key: "transform_config",
             "asks for transformed activations"),
+        .setting(bitsAndBytes(), ": true", ": false", key: "load_in_4bit", "is not true"),
         .setting(float8, "[4, 8]", "[4]", key: "weight_block_size", "is [4], expected two sizes"),
         .setting(float8, "[4, 8]", "[0, 8]", key: "weight_block_size", "is [0, 8], expected two sizes"),
     ]
@@ -189,10 +206,23 @@ import Testing
         Wrong("no scale", bytes, "model.safetensors", "'\(layer).weight'", "has type I8 but no scales beside it") {
             $0.weights.remove("\(layer).weight_scale")
         },
+        .tensor(bitsAndBytes(), "weight", [31, 1], type: "U8", "has shape [31, 1], expected [32, 1]"),
+        .tensor(bitsAndBytes(), "weight.absmax", [2], type: "F32", "has shape [2], expected [1]"),
+        .missing(bitsAndBytes(), "weight.quant_map"),
+        state("{", "is not valid JSON"), state("{}", "has no 'blocksize'"),
+        state(#"{"blocksize": 64, "shape": [8, 9], "dtype": "float16"}"#, "is of a matrix [8, 9], expected [8, 8]"),
+        state(#"{"blocksize": 64, "shape": [8, 8], "dtype": "int8"}"#, "has the dtype 'int8'"),
         .tensor(float8, "weight", [8, 8], type: "I8", "has type I8, expected F8_E4M3"),
         .tensor(
             float8, "weight_scale_inv", [2, 2], type: "F32", "has shape [2, 2], expected one scale, one for each of 8"),
     ]
+
+    private static func state(_ text: String, _ message: String) -> Wrong {
+        Wrong(
+            "state \(text)", bitsAndBytes(text), "model.safetensors",
+            "'\(layer).weight.quant_state.bitsandbytes__nf4'", message
+        ) { _ in }
+    }
 
     @Test(arguments: wrongSettings + wrongWeights)
     func whatIsWrongIsSaid(wrong: Wrong) throws {

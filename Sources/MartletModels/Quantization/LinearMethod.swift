@@ -22,6 +22,7 @@ extension QuantizationConfiguration {
         case .gptq: GPTQLinearMethod(configuration: self)
         case .compressedTensors: CompressedTensorsLinearMethod(configuration: self)
         case .fp8: Float8LinearMethod(configuration: self)
+        case .bitsAndBytes: BitsAndBytesLinearMethod(configuration: self)
         }
     }
 

@@ -12,7 +12,7 @@ import json, pathlib, sys
 import numpy as np, torch, transformers
 from safetensors.torch import save_file
 
-rng = np.random.default_rng(11)
+rng = None  # made anew for each model
 LLAMA = dict(model_type="llama", vocab_size=96, hidden_size=96, intermediate_size=160, num_hidden_layers=1,
              num_attention_heads=6, num_key_value_heads=3, head_dim=16, max_position_embeddings=128, rms_norm_eps=1e-5,
              rope_theta=10000.0, bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False)
@@ -172,6 +172,36 @@ def float8(weight, name, blocks=None, rows=True, scale_type=f32, suffix="weight_
     return file, values
 
 
+NF4 = np.array([-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+                -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+                0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0],
+               np.float32)  # QLoRA's table
+
+
+def nf4(weight, name, nested=False, scale_type=bf16, **_):
+    flat = weight.reshape(-1, 64)
+    scales = np.abs(flat).max(1)
+    state = dict(quant_type="nf4", blocksize=64, dtype=str(scale_type).removeprefix("torch."), shape=list(weight.shape))
+    file = {"weight.quant_map": torch.tensor(NF4)}
+    if nested:
+        offset = float(scales.mean())
+        table = np.linspace(-1, 1, 256).astype(np.float32)
+        blocks = np.pad(scales - np.float32(offset), (0, -len(scales) % 256)).reshape(-1, 256)
+        outer = np.abs(blocks).max(1).astype(np.float32)
+        index = np.abs((blocks / outer[:, None])[:, :, None] - table).argmin(2).astype(np.uint8)
+        scales = (table[index] * outer[:, None] + np.float32(offset)).astype(np.float32).reshape(-1)[:len(scales)]
+        file |= {"weight.absmax": torch.tensor(index.reshape(-1)[:len(scales)]), "weight.nested_absmax": torch.tensor(outer),
+                 "weight.nested_quant_map": torch.tensor(table)}
+        state |= dict(nested_blocksize=256, nested_dtype="float32", nested_offset=offset)
+    else:
+        file["weight.absmax"] = torch.tensor(scales)
+    codes = np.abs((flat / scales[:, None])[:, :, None] - NF4).argmin(2).reshape(-1)
+    file["weight"] = torch.tensor((codes[0::2] << 4 | codes[1::2]).astype(np.uint8)).reshape(-1, 1)
+    file["weight.quant_state.bitsandbytes__nf4"] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+    values = torch.tensor((NF4[codes].reshape(-1, 64) * scales[:, None]).astype(np.float32).reshape(weight.shape))
+    return file, values.to(scale_type).float().numpy()
+
+
 # ---- Configurations
 
 def gptq_config(bits=4, group_size=32, sym=True, **others):
@@ -262,6 +292,10 @@ CASES = {
                   dict(quant_method="fp8", fmt="e4m3", activation_scheme="dynamic", weight_block_size=[128, 128]), {}),
     "fp8-block-32": (0, LLAMA, bf16, float8, dict(blocks=(32, 32), suffix="weight_scale_inv"),
                      dict(quant_method="fp8", activation_scheme="dynamic", weight_block_size=[32, 32]), {}),
+    "nf4-nested": (1, LLAMA, bf16, nf4, dict(nested=True),
+                   dict(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="nf4"), {}),
+    "nf4": (0, LLAMA, f16, nf4, dict(scale_type=f16),
+            dict(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="nf4"), {}),
     "fp8-tensor": (0, LLAMA, bf16, float8, dict(rows=False, static=True),
                    dict(quant_method="fp8", activation_scheme="static"), {}),
 }
@@ -362,4 +396,5 @@ def make(folder, config, dtype, pack, options, quantization, plain=(), quantize_
 
 for name, (committed, config, dtype, pack, options, quantization, others) in CASES.items():
     if committed or "--all" in sys.argv:
+        rng = np.random.default_rng(11)
         make(pathlib.Path(sys.argv[1]) / name, config, dtype, pack, options, quantization, **others)
