@@ -156,12 +156,17 @@ struct InstructionResolver {
             block.update(from: views, count: views.count)
             return block
         }
+        let orders = parameters.allocate(experts.count, of: nil as UnsafeMutablePointer<Int32>?)
+        for (expert, weight) in experts.gate.enumerated() {
+            orders[expert] = weight.inputOrder.map { parameters.store($0.indices) }
+        }
         func workspace(_ part: ExpertsWorkspace) -> Rows { outputs[part.rawValue] }
         let rows = outputs[0].isSampled ? plan.limits.sampled : plan.limits.tokens
         let pairs = rows * experts.perToken
         return ExpertsCall(
             gate: views(experts.gate), up: views(experts.up), down: views(experts.down), count: experts.count,
-            perToken: experts.perToken, normalizesWeights: experts.normalizesWeights, width: experts.width,
+            orders: orders, perToken: experts.perToken, normalizesWeights: experts.normalizesWeights,
+            width: experts.width,
             inner: experts.inner, x: inputs[0], logits: inputs[1], out: outputs[0], gathered: workspace(.gathered),
             activated: workspace(.activated), products: workspace(.products).floats,
             chosen: parameters.allocate(pairs, of: 0), weights: parameters.allocate(pairs),

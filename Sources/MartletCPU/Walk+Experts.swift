@@ -10,6 +10,8 @@ struct ExpertsCall {
     var down: UnsafeMutablePointer<MatrixView>
     /// Experts in all.
     var count: Int
+    /// How each expert's input is ordered; nil as it is.
+    var orders: UnsafeMutablePointer<UnsafeMutablePointer<Int32>?>
     var perToken: Int
     var normalizesWeights: Bool
     var width: Int
@@ -64,7 +66,7 @@ extension Walk {
         forEachItem(of: 1) { _ in sort(call, pairCount) }
         barrier()
         forEachItem(of: pairCount, grain: max(1, min(16, pairCount / (4 &* workerCount)))) { range in
-            for place in range { gather(call, place) }
+            for place in range { gather(call, place, scratch[worker].row) }
         }
         barrier()
         let columns = WorkerScratch.swiGLUColumns
@@ -131,13 +133,16 @@ extension Walk {
     }
 
     /// A pair's input into its place, in the format that the kernels read.
-    private func gather(_ call: ExpertsCall, _ place: Int) {
+    private func gather(_ call: ExpertsCall, _ place: Int, _ temporary: UnsafeMutablePointer<Float>) {
         let pair = call.pairs[place]
         let group = call.places(of: call.chosen[pair])
         let target = call.gathered(from: group.lowerBound)
-        store(
-            call.x.row(pair / call.perToken), columns: 0..<call.width, row: place &- group.lowerBound, of: group.count,
-            target)
+        var source = call.x.row(pair / call.perToken)
+        if let order = call.orders[call.chosen[pair]] {
+            for column in 0..<call.width { temporary[column] = source[Int(order[column])] }
+            source = temporary
+        }
+        store(source, columns: 0..<call.width, row: place &- group.lowerBound, of: group.count, target)
     }
 
     /// silu(gate) · up for 64 columns of an expert and all of its pairs.

@@ -1,7 +1,8 @@
 /// A mixture of experts (Shazeer et al. 2017): each token goes through the `perToken` of many SwiGLU networks to which its
 /// router gives the largest probability, and their results are added, weighted with it.
 package struct Experts: Sendable {
-    /// Of each expert, `[inner, hidden]`, `[inner, hidden]` and `[hidden, inner]`.
+    /// Of each expert, `[inner, hidden]`, `[inner, hidden]` and `[hidden, inner]`. An expert's gate and up take their input in
+    /// the same order of columns, its down projection as it comes.
     package let gate: [LinearWeight]
     package let up: [LinearWeight]
     package let down: [LinearWeight]
@@ -14,6 +15,8 @@ package struct Experts: Sendable {
         gate: [LinearWeight], up: [LinearWeight], down: [LinearWeight], perToken: Int, normalizesWeights: Bool
     ) {
         precondition(gate.count == up.count && gate.count == down.count && (1...gate.count).contains(perToken))
+        precondition(zip(gate, up).allSatisfy { $0.inputOrder === $1.inputOrder })
+        precondition(down.allSatisfy { $0.inputOrder == nil })
         self.gate = gate
         self.up = up
         self.down = down

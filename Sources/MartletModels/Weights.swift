@@ -43,19 +43,21 @@ package final class Weights {
     }
 
     /// The matrices `[rows, columns]` of a layer's experts: `path.N.projection`, or stacked as `path.projection`.
+    ///
+    /// - Parameter keepsColumnOrder: inputs cannot be put in another order.
     package func experts(
-        _ path: String, _ projection: String, count: Int, rows: Int, columns: Int
+        _ path: String, _ projection: String, count: Int, rows: Int, columns: Int, keepsColumnOrder: Bool = false
     ) throws(CheckpointError) -> [LinearWeight] {
         if contains("\(path).\(projection).weight") {
             return try StoredLinearMethod().experts(
                 "\(path).\(projection)", count: count, rows: rows, columns: columns, from: self
             ).map(rounded)
         }
-        // Experts take their inputs from one place.
         return try (0..<count).map { (expert) throws(CheckpointError) in
             rounded(
                 try linearMethod.weight(
-                    "\(path).\(expert).\(projection)", rows: rows, columns: columns, keepsColumnOrder: true,
+                    "\(path).\(expert).\(projection)", rows: rows, columns: columns,
+                    keepsColumnOrder: keepsColumnOrder,
                     from: self))
         }
     }

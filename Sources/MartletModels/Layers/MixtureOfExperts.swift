@@ -15,10 +15,20 @@ struct MixtureOfExperts: FeedForward {
         // In float32: a rounded input can change who is chosen.
         router = try weights.exactLinear(name + ".gate", rows: count, columns: width)
         let path = name + ".experts"
+        let down = try weights.experts(path, "down_proj", count: count, rows: width, columns: inner)
+        // An expert's gate and up give their columns in the order that its down reads, and take their input in one order.
+        func inputs(_ projection: String, keepsColumnOrder: Bool = false) throws(CheckpointError) -> [LinearWeight] {
+            let all = try weights.experts(
+                path, projection, count: count, rows: inner, columns: width, keepsColumnOrder: keepsColumnOrder)
+            return zip(all, down).map { weight, down in down.inputOrder.map(weight.reorderingOutput) ?? weight }
+        }
+        var (gate, up) = (try inputs("gate_proj"), try inputs("up_proj"))
+        if !zip(gate, up).allSatisfy({ $0.inputOrder === $1.inputOrder }) {
+            gate = try inputs("gate_proj", keepsColumnOrder: true)
+            up = try inputs("up_proj", keepsColumnOrder: true)
+        }
         experts = Experts(
-            gate: try weights.experts(path, "gate_proj", count: count, rows: inner, columns: width),
-            up: try weights.experts(path, "up_proj", count: count, rows: inner, columns: width),
-            down: try weights.experts(path, "down_proj", count: count, rows: width, columns: inner),
+            gate: gate, up: up, down: down.map { $0.takingOrderedInput() },
             perToken: configuration.perToken, normalizesWeights: configuration.normalizesWeights)
     }
 
