@@ -201,46 +201,59 @@ CK_TEMPLATE __m512 load_column(const ck_layout layout, const uint8_t *panel, int
     return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_load_ps(ck_f8_block(panel, k)));
 }
 
-// Two panels share each broadcast activation.
+// Panels share each broadcast activation.
+enum { MOST_PANELS = 4 };
 CK_TEMPLATE void float_tile(const ck_layout layout, const int panels, const int tokens, const ck_linear *job,
-                            const ck_tiles *at) {
-    const uint8_t *first = ck_panel_at(job, layout, at->panel), *second = ck_panel_at(job, layout, at->panel + 1);
-    const float *activations = (const float *)job->activations + at->token * job->columns;
-    __m512 sums[2][CK_TILE];
+                            int64_t panel, int64_t token) {
+    const uint8_t *weights[MOST_PANELS];
+    const float *activations = (const float *)job->activations + token * job->columns;
+    __m512 sums[MOST_PANELS][CK_TILE];
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) sums[0][t] = sums[1][t] = _mm512_setzero_ps();
+    for (int p = 0; p < panels; p++) {
+        weights[p] = ck_panel_at(job, layout, panel + p);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) sums[p][t] = _mm512_setzero_ps();
+    }
     for (int64_t k = 0; k < job->columns; k++) {
-        const __m512 weights = load_column(layout, first, k);
-        const __m512 more_weights = panels > 1 ? load_column(layout, second, k) : weights;
+        __m512 column[MOST_PANELS];
+#pragma clang loop unroll(full)
+        for (int p = 0; p < panels; p++) column[p] = load_column(layout, weights[p], k);
 #pragma clang loop unroll(full)
         for (int t = 0; t < tokens; t++) {
             const __m512 activation = _mm512_set1_ps(activations[t * job->columns + k]);
-            sums[0][t] = _mm512_fmadd_ps(weights, activation, sums[0][t]);
-            if (panels > 1) sums[1][t] = _mm512_fmadd_ps(more_weights, activation, sums[1][t]);
+#pragma clang loop unroll(full)
+            for (int p = 0; p < panels; p++) sums[p][t] = _mm512_fmadd_ps(column[p], activation, sums[p][t]);
         }
     }
-    ck_store_rows(job, at->panel, at->token, sums[0], tokens);
-    if (panels > 1) ck_store_rows(job, at->panel + 1, at->token, sums[1], tokens);
+#pragma clang loop unroll(full)
+    for (int p = 0; p < panels; p++) ck_store_rows(job, panel + p, token, sums[p], tokens);
 }
 
 CK_TEMPLATE void float_tile_of(const ck_layout layout, const int panels, const ck_linear *job, const ck_tiles *at) {
+    const int64_t panel = at->panel, token = at->token;
     switch (at->tokens) {
-        case 1: float_tile(layout, panels, 1, job, at); break;
-        case 2: float_tile(layout, panels, 2, job, at); break;
-        case 3: float_tile(layout, panels, 3, job, at); break;
-        case 4: float_tile(layout, panels, 4, job, at); break;
-        case 5: float_tile(layout, panels, 5, job, at); break;
-        case 6: float_tile(layout, panels, 6, job, at); break;
-        case 7: float_tile(layout, panels, 7, job, at); break;
-        default: float_tile(layout, panels, 8, job, at); break;
+        case 1: float_tile(layout, panels, 1, job, panel, token); break;
+        case 2: float_tile(layout, panels, 2, job, panel, token); break;
+        case 3: float_tile(layout, panels, 3, job, panel, token); break;
+        case 4: float_tile(layout, panels, 4, job, panel, token); break;
+        case 5: float_tile(layout, panels, 5, job, panel, token); break;
+        case 6: float_tile(layout, panels, 6, job, panel, token); break;
+        case 7: float_tile(layout, panels, 7, job, panel, token); break;
+        default: float_tile(layout, panels, 8, job, panel, token); break;
     }
 }
 
 CK_TEMPLATE void float_linear(const ck_layout layout, const ck_linear *job, int64_t begin, int64_t end) {
-    // For one token memory is the limit, and one panel at a time reads it as one stream.
-    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_F32, job->tokens == 1 ? 1 : 2);
+    // For one token memory is the limit, and one panel at a time reads it as one stream. Of 8-bit floats there is less to
+    // read, and one panel's multiply-adds would wait for each other.
+    const bool single = job->tokens == 1;
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_F32, !single ? 2 : layout == CK_F8 ? MOST_PANELS : 1);
     while (ck_next_tile(&at)) {
-        if (at.panels > 1) {
+        if (single && at.panels == MOST_PANELS) {
+            float_tile(layout, MOST_PANELS, 1, job, at.panel, at.token);
+        } else if (single) {
+            for (int64_t p = 0; p < at.panels; p++) float_tile(layout, 1, 1, job, at.panel + p, at.token);
+        } else if (at.panels > 1) {
             float_tile_of(layout, 2, job, &at);
         } else {
             float_tile_of(layout, 1, job, &at);

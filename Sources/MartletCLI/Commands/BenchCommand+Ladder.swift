@@ -26,6 +26,7 @@ extension BenchCommand {
         var options = try ModelLoading.options(
             LoadOptions(), tokens: max(prompt, depth + generate), chunk: chunk, for: checkpoint.configuration)
         options.compute = arithmetic.compute
+        options.quantization = weights.quantization
         options.threads = threads?.values[0]
         options.pinsThreads = pinning.pinThreads
         let outline = try ModelOutline(checkpoint, options: options)

@@ -35,6 +35,7 @@ extension BenchCommand {
     ) async throws -> RequestBenchResult {
         var options = LoadOptions()
         options.compute = arithmetic.compute
+        options.quantization = weights.quantization
         options.kvType = cache.kvCacheType
         options.threads = threads?.values[0]
         options.pinsThreads = pinning.pinThreads

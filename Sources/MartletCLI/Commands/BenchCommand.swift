@@ -45,6 +45,7 @@ struct BenchCommand: AsyncParsableCommand {
     var format: Format = .md
     @OptionGroup(title: "Many requests at once") var requests: RequestBenchOptions
     @OptionGroup var arithmetic: ComputeOption
+    @OptionGroup var weights: QuantizationOption
     @OptionGroup var cache: KVCacheTypeOption
     @OptionGroup var output: JSONOption
 
@@ -114,6 +115,7 @@ struct BenchCommand: AsyncParsableCommand {
         var options = try ModelLoading.options(
             LoadOptions(), sequences: batch, tokens: rounded, chunk: chunk, for: configuration)
         options.compute = arithmetic.compute
+        options.quantization = weights.quantization
         options.kvType = cache.kvCacheType
         options.threads = threads
         options.pinsThreads = pinning.pinThreads
