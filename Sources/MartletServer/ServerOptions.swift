@@ -20,5 +20,8 @@ public struct ServerOptions: Sendable {
     /// Connections that are open at the same time; more wait to be accepted.
     public var maxConnections = 1024
 
+    /// Fields of a request that nobody knows are an error, instead of a header in the answer.
+    public var refusesUnknownFields = false
+
     public init() {}
 }

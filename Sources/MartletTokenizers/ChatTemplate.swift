@@ -15,6 +15,10 @@ package struct ChatTemplate: Sendable {
     package static let defaultName = "default"
     package static let toolName = "tool_use"
 
+    /// A noncharacter, which no text may hold.
+    package static let endMark = String(decoding: [0xEF, 0xB7, 0x91], as: UTF8.self)
+    private static let endScalar: UInt32 = 0xFDD1
+
     /// - Parameters:
     ///   - sources: Jinja by name; a single template is called "default".
     ///   - addsBeginning: Whether the tokenizer's special tokens are put around a prompt that does not spell the first of them
@@ -42,8 +46,10 @@ package struct ChatTemplate: Sendable {
 
     /// The rendered prompt.
     ///
-    /// - Parameter context: `messages`, `tools`, `add_generation_prompt` and whatever else the template reads.
-    package func render(_ context: [String: Value]) throws(JinjaError) -> String {
+    /// - Parameters:
+    ///   - context: `messages`, `tools`, `add_generation_prompt` and whatever else the template reads.
+    ///   - isContinued: ends the prompt at the last `endMark`, which stands at the end of a message that is to be continued.
+    package func render(_ context: [String: Value], isContinued: Bool = false) throws(JinjaError) -> String {
         var context = context
         let special = tokenizer.specialTokens
         for (name, id) in [
@@ -53,13 +59,20 @@ package struct ChatTemplate: Sendable {
             context[name] = id.flatMap(tokenizer.spelling).map(Value.string)
         }
         let hasTools = context["tools"].map { if case .null = $0 { false } else { true } } ?? false
-        return try (hasTools ? withTools ?? standard : standard).render(context, clock: clock)
+        let text = try (hasTools ? withTools ?? standard : standard).render(context, clock: clock)
+        guard isContinued else { return text }
+        guard let end = text.unicodeScalars.lastIndex(where: { $0.value == Self.endScalar }) else {
+            throw JinjaError(.raised, "the template does not show the last message as it is")
+        }
+        return String(text[..<end])
     }
 
     /// The tokens of the rendered prompt. What the template spells becomes special tokens; what `messages`, `tools` and the
     /// other variables spell stays text. The first token is never doubled.
-    package func tokens(_ context: [String: Value]) throws(JinjaError) -> [TokenID] {
-        let text = try render(context.mapValues(guarded))
+    ///
+    /// - Parameter isContinued: see `render`.
+    package func tokens(_ context: [String: Value], isContinued: Bool = false) throws(JinjaError) -> [TokenID] {
+        let text = try render(context.mapValues(guarded), isContinued: isContinued)
         var tokens = tokenizer.encode(text, addSpecialTokens: false, parseSpecial: true)
         let post = tokenizer.postProcessor
         if addsBeginning, !post.prefix.isEmpty, tokens.first != post.prefix.first {

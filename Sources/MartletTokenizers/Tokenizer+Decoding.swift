@@ -28,6 +28,9 @@ extension Tokenizer {
         return String(decoding: bytes[spaces...], as: UTF8.self)
     }
 
+    /// How many spaces a text loses at its start, because the vocabulary's words begin with one.
+    package var leadingSpaces: Int { decoder.dropsFirstTokensSpaces ? 1 : decoder.leadingSpaces }
+
     /// The bytes that a token adds to the text: half a character, perhaps. Empty for an id outside of the vocabulary.
     package func tokenBytes(_ id: TokenID) -> [UInt8] {
         spelled.contains(id) ? Array(decoder.pieces[Int(id)]) : []

@@ -64,10 +64,12 @@ struct CompletionRequestTests {
     }
 
     static let integers = [
-        "max_tokens", "max_completion_tokens", "min_tokens", "top_k", "seed", "n", "best_of", "top_logprobs",
+        "max_tokens", "max_completion_tokens", "min_tokens", "top_k", "seed", "n", "best_of", "top_logprobs", "priority",
+        "prompt_logprobs",
     ]
     static let numbers = [
-        "temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
+        "temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "typical_p",
+        "xtc_probability", "xtc_threshold",
     ]
     static let nonsense = [
         "NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e39", "\"1\"", "true", "[]", "[1]", "{}",
@@ -87,7 +89,10 @@ struct CompletionRequestTests {
         ("temperature", "-0.1"), ("top_k", "-2"), ("top_p", "0"), ("top_p", "1.1"), ("min_p", "-0.1"), ("min_p", "2"),
         ("repetition_penalty", "0"), ("presence_penalty", "2.1"), ("frequency_penalty", "-2.1"), ("n", "0"),
         ("n", "-1"),
-        ("n", "2"), ("n", "2147483648"), ("top_logprobs", "21"), ("top_logprobs", "-1"), ("stop", "[1]"),
+        ("n", "129"), ("n", "2147483648"), ("best_of", "0"), ("best_of", "129"), ("priority", "-9223372036854775808"),
+        ("priority", "1000001"), ("cache_salt", "\"\""), ("cache_salt", "7"), ("typical_p", "0"),
+        ("bad_words", "[\" \"]"), ("allowed_token_ids", "[]"), ("allowed_token_ids", "[-1]"),
+        ("prompt_logprobs", "21"), ("add_generation_prompt", "7"), ("continue_final_message", "true"), ("top_logprobs", "21"), ("top_logprobs", "-1"), ("stop", "[1]"),
         ("stop", "[\"\"]"),
         ("stop_token_ids", "[-1]"), ("stop_token_ids", "7"), ("logit_bias", "{\"a\": 1}"),
         ("logit_bias", "{\"1\": NaN}"),
@@ -114,7 +119,12 @@ struct CompletionRequestTests {
             #"[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]"#,
             "messages[0].content[0].type"
         ),
-        (#"[{"role": "assistant", "content": "", "tool_calls": [{}]}]"#, "messages[0].tool_calls"),
+        (#"[{"role": "assistant", "content": "", "tool_calls": [{}]}]"#, "messages[0].tool_calls[0]"),
+        (#"[{"role": "user", "content": "", "tool_calls": [{}]}]"#, "messages[0].tool_calls"),
+        (
+            #"[{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[]"}}]}]"#,
+            "messages[0].tool_calls[0].function.arguments"
+        ),
     ]) func malformedMessagesAreNamed(messages: String, parameter: String) async throws {
         let model = try await TestModel.served
         let error = await Self.refusal {
@@ -139,6 +149,32 @@ struct CompletionRequestTests {
                 #"{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "One\nTwo"}]}"#),
             for: model)
         #expect(parts.prompts == plain.prompts)
+    }
+
+    @Test func theLastMessageCanBeContinued() async throws {
+        let model = try await TestModel.served
+        let request = try CompletionRequest(
+            .chat,
+            json(
+                #"""
+                {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello <|im_end|>, I"}],
+                "continue_final_message": true}
+                """#), for: model)
+        let text = model.llm.detokenize(request.prompts[0], skipSpecialTokens: false)
+        #expect(text.hasSuffix("<|im_start|>assistant\nHello <|im_end|>, I"))
+        // What the message spells is no control token.
+        let end = model.llm.tokenizer.id(of: "<|im_end|>").map(Int.init)
+        #expect(request.prompts[0].count { $0 == end } == 2)
+    }
+
+    @Test func termsOfServiceAreTaken() async throws {
+        let request = try await Self.chat(#""priority": 3, "cache_salt": "me", "n": 3, "best_of": 3, "bad_words": ["x"]"#)
+        #expect(request.options.priority == -3 && request.options.cacheSalt == "me")
+        #expect(request.parameters.n == 3 && request.parameters.bestOf == nil && request.parameters.badWords == ["x"])
+        #expect(request.choiceCount == 3)
+        let error = await Self.refusal { try await Self.text(#""prompt": ["a", "b"], "n": 65"#) }
+        #expect(error?.parameter == "n")
+        #expect(await Self.refusal { try await Self.chat(#""best_of": 2, "stream": true"#) }?.parameter == "best_of")
     }
 
     @Test func templateVariablesReachTheTemplate() async throws {

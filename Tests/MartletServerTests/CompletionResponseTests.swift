@@ -82,4 +82,53 @@ struct CompletionResponseTests {
             #expect(error?.parameter == parameter)
         }
     }
+
+    @Test func severalAnswersHaveTheirIndices() async throws {
+        let body = #"{"prompt": ["One,", "Two,"], "max_tokens": 6, "seed": 7, "n": 3, "temperature": 1}"#
+        let answer = try await Self.answer(.text, body)
+        let choices = try #require(answer["choices"] as? [[String: Any]])
+        #expect(choices.map { $0["index"] as? Int } == Array(0..<6))
+        let usage = try #require(answer["usage"] as? [String: Any])
+        let llm = try await TestModel.served.llm
+        #expect(usage["prompt_tokens"] as? Int == llm.tokenize("One,").count + llm.tokenize("Two,").count)
+        #expect(usage["completion_tokens"] as? Int == 36)
+        // Answer i is that of the seed plus i.
+        let alone = try await Self.answer(
+            .text, #"{"prompt": "Two,", "max_tokens": 6, "seed": 9, "temperature": 1}"#)
+        #expect((alone["choices"] as? [[String: Any]])?.first?["text"] as? String == choices[5]["text"] as? String)
+        let best = try await Self.answer(
+            .text, #"{"prompt": "Two,", "max_tokens": 6, "seed": 7, "best_of": 3, "temperature": 1}"#)
+        let text = try #require((best["choices"] as? [[String: Any]])?.first?["text"] as? String)
+        #expect(choices[3...].contains { $0["text"] as? String == text })
+    }
+
+    @Test(arguments: [0, 2]) func promptsAreEchoedWithTheirLogprobs(maxTokens: Int) async throws {
+        let answer = try await Self.answer(
+            .text,
+            #"""
+            {"prompt": "The capital of France is", "max_tokens": \#(maxTokens), "temperature": 0, "logprobs": 1, "echo": true}
+            """#)
+        let choice = try #require((answer["choices"] as? [[String: Any]])?.first)
+        let text = try #require(choice["text"] as? String)
+        #expect(text.hasPrefix("The capital of France is") && (text.count > 24) == (maxTokens > 0))
+        let logprobs = try #require(choice["logprobs"] as? [String: Any])
+        let tokens = try #require(logprobs["tokens"] as? [String])
+        #expect(tokens.joined() == text)
+        let values = try #require(logprobs["token_logprobs"] as? [Any])
+        #expect(values.count == tokens.count && values[0] is NSNull)
+        #expect(values.dropFirst().allSatisfy { ($0 as? Double ?? 1) <= 0 })
+        #expect((logprobs["text_offset"] as? [Int])?.last == text.count - (tokens.last?.count ?? 0))
+        #expect((answer["usage"] as? [String: Any])?["completion_tokens"] as? Int == maxTokens)
+    }
+
+    @Test func logprobsOfAChatsPromptAreReported() async throws {
+        let answer = try await Self.answer(
+            .chat, #"{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "prompt_logprobs": 1}"#)
+        let choice = try #require((answer["choices"] as? [[String: Any]])?.first)
+        let prompt = try #require(choice["prompt_logprobs"] as? [Any])
+        let count = try #require((answer["usage"] as? [String: Any])?["prompt_tokens"] as? Int)
+        #expect(prompt.count == count && prompt[0] is NSNull)
+        let entry = try #require((prompt[1] as? [String: [String: Any]])?.values.first { $0["rank"] as? Int == 1 })
+        #expect(entry["decoded_token"] is String && (entry["logprob"] as? Double ?? 1) <= 0)
+    }
 }

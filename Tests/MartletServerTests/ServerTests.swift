@@ -92,6 +92,9 @@ struct ServerTests {
             #expect(
                 try await Self.post(port, "/detokenize", #"{"tokens": [99999999]}"#).error?["param"] as? String
                     == "tokens")
+            let template = try await Self.post(
+                port, "/apply-template", #"{"messages": [{"role": "user", "content": "Hi"}]}"#)
+            #expect((template.json?["prompt"] as? String)?.hasSuffix("<|im_start|>assistant\n") == true)
             let echoed = try await Self.get(port, "/health", ["X-Request-Id": "abc-1"])
             #expect(echoed.headers["x-request-id"] == "abc-1")
         }
@@ -148,6 +151,35 @@ struct ServerTests {
                 #expect(offsets == (choice["logprobs"] as? [String: Any])?["text_offset"] as? [Int])
                 #expect(parts.last?["finish_reason"] as? String == "length")
             }
+        }
+    }
+
+    @Test func severalAnswersAreStreamedByIndex() async throws {
+        try await Self.withServer { port, _, _ in
+            let body = Self.question.replacing(#""temperature": 0"#, with: #""temperature": 1, "seed": 5, "n": 3"#)
+                + #", "max_tokens": 12"#
+            let whole = try await Self.post(port, "/v1/chat/completions", body + "}")
+            let streamed = try await Self.post(port, "/v1/chat/completions", body + #", "stream": true}"#)
+            let chunks = streamed.events.compactMap { ($0["choices"] as? [[String: Any]])?.first }
+            for choice in try #require(whole.json?["choices"] as? [[String: Any]]) {
+                let parts = chunks.filter { $0["index"] as? Int == choice["index"] as? Int }
+                let deltas = parts.compactMap { $0["delta"] as? [String: Any] }
+                #expect(deltas.count { $0["role"] != nil } == 1)
+                let text = deltas.compactMap { $0["content"] as? String }.joined()
+                #expect(text == (choice["message"] as? [String: Any])?["content"] as? String)
+                #expect(parts.last?["finish_reason"] as? String == choice["finish_reason"] as? String)
+            }
+        }
+    }
+
+    @Test func unknownFieldsCanBeErrors() async throws {
+        var setup = Setup()
+        setup.options.refusesUnknownFields = true
+        try await Self.withServer(setup) { port, _, _ in
+            let response = try await Self.post(port, "/v1/chat/completions", Self.question + #", "colour": 1}"#)
+            #expect(response.status == 400)
+            #expect(response.error?["param"] as? String == "colour")
+            #expect(response.error?["code"] as? String == "unknown_parameter")
         }
     }
 

@@ -4,6 +4,8 @@ public struct Completion: Sendable, Hashable {
     public var tokenIDs: [Int] = []
     /// For each of `tokenIDs`, when the parameters ask for it.
     public var logprobs: [TokenLogprobs]?
+    /// For each token of the prompt but the first, when the parameters ask for it; only the first answer has them.
+    public var promptLogprobs: [TokenLogprobs]?
     public var finishReason: FinishReason
     public var usage: Usage
     public var timings: RequestTimings
@@ -19,19 +21,37 @@ public struct Completion: Sendable, Hashable {
     package init(
         _ outputs: AsyncThrowingStream<RequestOutput, any Error>, observe: (RequestOutput) -> Void
     ) async throws {
-        var last: RequestOutput?
+        guard let first = try await Self.all(of: outputs, observe: observe).first else { throw CancellationError() }
+        self = first
+    }
+
+    /// Reads a stream to its end.
+    ///
+    /// - Parameter observe: called with every part.
+    /// - Returns: the answers in the order of their indices.
+    package static func all(
+        of outputs: AsyncThrowingStream<RequestOutput, any Error>, observe: (RequestOutput) -> Void
+    ) async throws -> [Completion] {
+        var answers: [RequestOutput?] = []
         for try await output in outputs {
             observe(output)
-            guard output.index == 0 else { continue }
-            text += output.text
-            tokenIDs += output.tokenIDs
-            if let part = output.logprobs { logprobs = (logprobs ?? []) + part }
-            last = output
+            while answers.count <= output.index { answers.append(nil) }
+            if answers[output.index] == nil { answers[output.index] = output } else { answers[output.index]?.append(output) }
         }
         // A stream whose reader is cancelled ends early, without a word.
-        guard let last, let reason = last.finishReason else { throw CancellationError() }
+        let completions = answers.compactMap { $0.flatMap(Completion.init) }
+        guard !completions.isEmpty, completions.count == answers.count else { throw CancellationError() }
+        return completions
+    }
+
+    private init?(_ output: RequestOutput) {
+        guard let reason = output.finishReason else { return nil }
+        text = output.text
+        tokenIDs = output.tokenIDs
+        logprobs = output.logprobs
+        promptLogprobs = output.promptLogprobs
         finishReason = reason
-        usage = last.usage
-        timings = last.timings
+        usage = output.usage
+        timings = output.timings
     }
 }

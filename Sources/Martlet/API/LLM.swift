@@ -103,7 +103,28 @@ public final class LLM: Sendable {
     }
 
     /// The tokens of what the chat template makes of its variables.
-    package func promptTokens(template variables: [String: Value]) throws(EngineError) -> [Int] {
+    ///
+    /// - Parameter isContinued: ends them where the last message has `ChatTemplate.endMark`.
+    package func promptTokens(
+        template variables: [String: Value], isContinued: Bool = false
+    ) throws(EngineError) -> [Int] {
+        try withTemplate(variables) { (template, all) throws(JinjaError) in
+            try template.tokens(all, isContinued: isContinued).map(Int.init)
+        }
+    }
+
+    /// What the chat template makes of its variables, as text.
+    package func promptText(
+        template variables: [String: Value], isContinued: Bool = false
+    ) throws(EngineError) -> String {
+        try withTemplate(variables) { (template, all) throws(JinjaError) in
+            try template.render(all, isContinued: isContinued)
+        }
+    }
+
+    private func withTemplate<Result>(
+        _ variables: [String: Value], _ body: (ChatTemplate, [String: Value]) throws(JinjaError) -> Result
+    ) throws(EngineError) -> Result {
         guard let chatTemplate else {
             throw EngineError(.noChatTemplate, "the model has no chat template: give it a plain prompt")
         }
@@ -112,7 +133,7 @@ public final class LLM: Sendable {
         all.merge(chatTemplateArguments.mapValues(\.value)) { $1 }
         all.merge(variables) { $1 }
         do {
-            return try chatTemplate.tokens(all).map(Int.init)
+            return try body(chatTemplate, all)
         } catch {
             throw EngineError(.invalidChatTemplate, "the chat template refuses the conversation: \(error)")
         }
@@ -134,7 +155,8 @@ public final class LLM: Sendable {
         try parameters.validate()
         var request = EngineRequest(
             prompt: [], parameters: parameters, options: options,
-            badWords: tokenizer.sequences(spelling: parameters.badWords), decoder: StreamingDetokenizer(tokenizer))
+            badWords: tokenizer.sequences(spelling: parameters.badWords),
+            decoder: StreamingDetokenizer(tokenizer, skipSpecialTokens: parameters.skipSpecialTokens))
         // An id beyond 32 bits is no token; the engine refuses -1 by name.
         func tokens(_ ids: [Int]) -> [Int32] { ids.map { Int32(exactly: $0) ?? -1 } }
         switch prompt {

@@ -56,6 +56,8 @@ public struct SamplingParameters: Sendable, Hashable {
     public var stopTokenIDs: [Int] = []
     /// Leaves what ended the answer in its text: the stop string, or what a stop token spells.
     public var includeStopString = false
+    /// Leaves control tokens out of the answer's text.
+    public var skipSpecialTokens = true
     /// Goes on after the model's end-of-sequence tokens.
     public var ignoreEOS = false
 

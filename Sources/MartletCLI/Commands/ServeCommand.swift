@@ -9,7 +9,7 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Serve a model over HTTP, as OpenAI's API.",
         discussion: """
-            Routes: /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /health, /ready, /version and \
+            Routes: /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /apply-template, /health, /ready, /version and \
             /metrics. SIGTERM and SIGINT let the requests that are there end first; a second one does not wait.
             """)
 
@@ -33,6 +33,8 @@ struct ServeCommand: AsyncParsableCommand {
     var maxBody = 16
     @Option(help: "Seconds that requests may take to end after SIGTERM.")
     var drainTimeout = 30
+    @Flag(help: "Refuse requests with unknown fields, instead of listing these in the header X-Martlet-Warning.")
+    var strict = false
     @OptionGroup var compute: ComputeOptions
     @Flag(help: "Log every request.")
     var verbose = false
@@ -60,6 +62,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.allowedHosts = allowedHost
         options.modelNames = names.names(of: path)
         options.maxBodyBytes = maxBody << 20
+        options.refusesUnknownFields = strict
         options.drainTimeout = .seconds(drainTimeout)
         var logger = Logger(label: "martlet") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = verbose ? .info : .notice

@@ -14,6 +14,9 @@ extension APIResponder {
         try checkReadiness()
         let disconnection = try await context.disconnection
         let completion = try CompletionRequest(kind, document, for: model)
+        if options.refusesUnknownFields, let name = completion.unknownFields.first {
+            throw APIError(400, "Unknown parameter: '\(name)'.", parameter: name, code: "unknown_parameter")
+        }
         let created = Int(Date().timeIntervalSince1970)
         var response: Response
         if completion.streams {
@@ -31,7 +34,7 @@ extension APIResponder {
     private func answer(
         _ request: CompletionRequest, created: Int, _ disconnection: Disconnection
     ) async throws -> Value {
-        let observers = request.prompts.map { _ in RequestObserver(metrics) }
+        let observers = (0..<request.choiceCount).map { _ in RequestObserver(metrics) }
         do {
             let document = try await disconnection.run { [model] in
                 try await request.complete(on: model, created: created) { observers[$0].observe($1) }
@@ -66,7 +69,7 @@ extension APIResponder {
             throw APIError(error, prompt: request.kind.promptField)
         }
         let events = ServerSentEvents(
-            CompletionResponse(request.kind, model: model, created: created), request, choices: request.prompts.count)
+            CompletionResponse(request, model: model, created: created), request)
         let body = ResponseBody { writer in
             defer { disconnection.onDisconnect(nil) }
             var events = events

@@ -13,7 +13,7 @@ extension APIResponder {
         if let prompt = try fields.string("prompt") {
             tokens = model.llm.tokenize(prompt, addSpecialTokens: try fields.bool("add_special_tokens") ?? true)
         } else {
-            tokens = try fields.chatPrompt(model.llm)
+            tokens = try fields.chatPrompt(model.llm).tokens(model.llm)
         }
         var members: [(String, Value)] = [
             ("count", .int(tokens.count)), ("max_model_len", .int(model.llm.contextLength)),
@@ -25,6 +25,16 @@ extension APIResponder {
         }
         if let name = fields.remaining.first { throw APIError.unsupported(name) }
         return Response(json: .dictionary(members))
+    }
+
+    /// `{"messages"}` becomes `{"prompt"}`: what the chat template makes of a conversation (llama.cpp's route).
+    func applyTemplate(_ request: Request, _ context: APIContext) async throws -> Response {
+        var fields = try RequestFields(try await document(of: request, context))
+        if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
+        let tools = fields.take("tools")?.array ?? []
+        let prompt = try fields.chatPrompt(model.llm, tools: tools)
+        if let name = fields.remaining.first { throw APIError.unsupported(name) }
+        return Response(json: .dictionary([("prompt", .string(try prompt.text(model.llm)))]))
     }
 
     /// `{"tokens"}` becomes `{"prompt"}`, special tokens included.

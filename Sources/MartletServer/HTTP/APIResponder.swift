@@ -84,6 +84,7 @@ struct APIResponder: HTTPResponder {
         case "/v1/chat/completions": return try await completions(.chat, request, context)
         case "/v1/completions": return try await completions(.text, request, context)
         case "/tokenize": return try await tokenize(request, context)
+        case "/apply-template": return try await applyTemplate(request, context)
         case "/detokenize": return try await detokenize(request, context)
         case "/version":
             try Self.check(request, .get)

@@ -18,15 +18,17 @@ final class CompletionStream: Sendable {
     /// - Throws: `APIError` if it is refused.
     init(_ request: CompletionRequest, on model: ServedModel, metrics: ServerMetrics) async throws {
         var streams: [AsyncThrowingStream<RequestOutput, any Error>] = []
-        for prompt in request.prompts {
+        for index in request.prompts.indices {
             do {
-                streams.append(try await model.llm.generate(.tokens(prompt), request.parameters))
+                streams.append(
+                    try await model.llm.generate(request.prompt(index), request.parameters, options: request.options))
             } catch {
                 throw APIError(error, prompt: request.kind.promptField)
             }
         }
         let (events, continuation) = AsyncThrowingStream<Event, any Error>.makeStream()
         self.events = events
+        let observers = (0..<request.choiceCount).map { _ in RequestObserver(metrics) }
         task = Task { [streams] in
             let ticker = Task {
                 while true {
@@ -37,13 +39,13 @@ final class CompletionStream: Sendable {
             defer { ticker.cancel() }
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    for (choice, stream) in streams.enumerated() {
+                    for (index, stream) in streams.enumerated() {
+                        let first = index * request.parameters.n
                         group.addTask {
-                            let observer = RequestObserver(metrics)
-                            defer { observer.finish() }
+                            defer { for choice in 0..<request.parameters.n { observers[first + choice].finish() } }
                             for try await output in stream {
-                                observer.observe(output)
-                                continuation.yield(.output(choice: choice, output))
+                                observers[first + output.index].observe(output)
+                                continuation.yield(.output(choice: first + output.index, output))
                             }
                             try Task.checkCancellation()
                         }

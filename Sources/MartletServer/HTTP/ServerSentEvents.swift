@@ -9,11 +9,11 @@ struct ServerSentEvents: Sendable {
     private var usages: [Usage?]
     private var offsets: [Int]
 
-    init(_ response: CompletionResponse, _ request: CompletionRequest, choices: Int) {
+    init(_ response: CompletionResponse, _ request: CompletionRequest) {
         self.response = response
         self.request = request
-        usages = Array(repeating: nil, count: choices)
-        offsets = Array(repeating: 0, count: choices)
+        usages = Array(repeating: nil, count: request.choiceCount)
+        offsets = (0..<request.choiceCount).map { request.echoText($0).unicodeScalars.count }
     }
 
     static func text(_ document: Value) -> String { "data: " + ((try? document.json()) ?? "{}") + "\n\n" }
@@ -21,7 +21,10 @@ struct ServerSentEvents: Sendable {
     mutating func text(for event: CompletionStream.Event) -> String {
         guard case .output(let choice, let output) = event else { return ":\n\n" }
         var text = ""
-        if usages[choice] == nil, request.kind == .chat { text += Self.text(response.roleChunk(choice)) }
+        if usages[choice] == nil {
+            if request.kind == .chat { text += Self.text(response.roleChunk(choice)) }
+            if let chunk = response.echoChunk(choice, output) { text += Self.text(chunk) }
+        }
         usages[choice] = output.usage
         if let chunk = response.textChunk(choice, output, offset: offsets[choice]) { text += Self.text(chunk) }
         offsets[choice] += output.text.unicodeScalars.count
@@ -32,7 +35,7 @@ struct ServerSentEvents: Sendable {
     /// What comes behind the last choice.
     func end() -> String {
         var text = ""
-        if request.includesUsage { text += Self.text(response.usageChunk(.sum(usages.compactMap { $0 }))) }
+        if request.includesUsage { text += Self.text(response.usageChunk(.sum(usages.compactMap { $0 }, choices: request.parameters.n))) }
         return text + "data: [DONE]\n\n"
     }
 }

@@ -33,6 +33,10 @@ extension APIError {
             code: "invalid_type")
     }
 
+    static func missing(_ name: String) -> APIError {
+        APIError(400, "Missing required parameter: '\(name)'.", parameter: name, code: "missing_required_parameter")
+    }
+
     static func value(_ name: String, _ reason: String) -> APIError {
         APIError(400, "Invalid value for '\(name)': \(reason).", parameter: name, code: "invalid_value")
     }
@@ -97,6 +101,7 @@ extension APIError {
         case "stopTokenIDs": "stop_token_ids"
         case "includeStopString": "include_stop_str_in_output"
         case "logprobs": "top_logprobs"
+        case "allowedTokenIDs": "allowed_token_ids"
         default:
             name.unicodeScalars.reduce(into: "") { result, scalar in
                 result += scalar.properties.isUppercase ? "_" + scalar.properties.lowercaseMapping : String(scalar)

@@ -10,10 +10,32 @@ extension CompletionRequest {
         on model: ServedModel, created: Int, observe: @escaping @Sendable (Int, RequestOutput) -> Void = { _, _ in }
     ) async throws -> Value {
         do {
-            let completions = try await model.llm.generate(prompts.map(Prompt.tokens), parameters, observe: observe)
-            return CompletionResponse(kind, model: model, created: created).document(completions)
+            let completions = try await completions(on: model.llm, observe: observe)
+            return CompletionResponse(self, model: model, created: created).document(completions)
         } catch let error as EngineError {
             throw APIError(error, prompt: kind.promptField)
+        }
+    }
+
+    /// The answers to all prompts, in the order of the choices. The engine has a bounded number of them at a time.
+    private func completions(
+        on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
+    ) async throws -> [Completion] {
+        let atOnce = max(1, llm.concurrency / (parameters.bestOf ?? parameters.n))
+        return try await withThrowingTaskGroup(of: (Int, [Completion]).self) { group in
+            var completions = [[Completion]](repeating: [], count: prompts.count)
+            for index in prompts.indices {
+                if index >= atOnce, let (done, answers) = try await group.next() { completions[done] = answers }
+                group.addTask {
+                    let outputs = try await llm.generate(prompt(index), parameters, options: options)
+                    return (
+                        index,
+                        try await Completion.all(of: outputs) { observe(index * parameters.n + $0.index, $0) }
+                    )
+                }
+            }
+            for try await (done, answers) in group { completions[done] = answers }
+            return completions.flatMap { $0 }
         }
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 package import Martlet
 package import MartletJinja
 
@@ -13,33 +14,79 @@ package struct CompletionRequest: Sendable {
     }
 
     package let kind: Kind
-    /// One for each choice of the answer.
+    /// Each has `parameters.n` choices in the answer.
     package let prompts: [[Int]]
+    /// The images that a chat shows.
+    let images: [Data]
     package let parameters: SamplingParameters
+    package let options: RequestOptions
+    /// What text completions repeat of their prompts before what they add, and what chats repeat of the message that they
+    /// continue.
+    package let echo: Echo
     package let streams: Bool
     package let includesUsage: Bool
     /// Fields that nobody knows. They are not used, and the caller is told.
     package let unknownFields: [String]
 
+    package struct Echo: Sendable, Hashable {
+        /// One for each prompt; empty for no echo.
+        package var texts: [String] = []
+        /// Nothing is added (`max_tokens: 0`): the request is for the prompt's own log-probabilities.
+        package var isAll = false
+        /// The log-probabilities of the prompt's tokens are part of `logprobs`.
+        package var hasLogprobs = false
+    }
+
     /// What `max_tokens` is for text completions where it is not given, as in OpenAI's API. Chats end by themselves.
     private static let defaultTextTokens = 16
-    /// Most prompts of one request.
+    /// Most prompts of one request, and most answers to all of them.
     static let maximumPrompts = 64
+    static let maximumChoices = 128
+
+    /// How many choices the answer has.
+    package var choiceCount: Int { prompts.count * parameters.n }
+
+    /// What the engine continues.
+    func prompt(_ index: Int) -> Prompt {
+        images.isEmpty ? .tokens(prompts[index]) : .multimodal(tokens: prompts[index], images: images)
+    }
+
+    /// What a choice begins with.
+    func echoText(_ choice: Int) -> String { echo.texts.isEmpty ? "" : echo.texts[choice / parameters.n] }
 
     /// - Throws: `APIError`, for what the caller did wrong.
     package init(_ kind: Kind, _ document: Value, for model: ServedModel) throws(APIError) {
         var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw .modelNotFound(name) }
         self.kind = kind
+        var echo = Echo()
         switch kind {
-        case .chat: prompts = [try fields.chatPrompt(model.llm)]
-        case .text: prompts = try fields.textPrompts(model.llm)
+        case .chat:
+            let prompt = try fields.chatPrompt(model.llm)
+            prompts = [try prompt.tokens(model.llm)]
+            images = prompt.images
+        case .text:
+            (prompts, echo.texts) = try fields.textPrompts(model.llm)
+            images = []
+            if try fields.bool("echo") != true { echo.texts = [] }
         }
         let logprobs = try kind == .chat ? fields.chatLogprobs() : fields.integer("logprobs")
         streams = try fields.bool("stream") ?? false
         includesUsage = try fields.includesUsage(streams: streams)
+        echo.isAll = try !echo.texts.isEmpty && !streams && fields.takeZero("max_tokens")
         var parameters = try fields.samplingParameters(model.llm.defaultParameters)
+        if echo.isAll { parameters.maxTokens = 1 }
         parameters.logprobs = logprobs
+        if let logprobs, !echo.texts.isEmpty {
+            guard parameters.promptLogprobs == nil else {
+                throw .value("prompt_logprobs", "must not be there together with 'echo' and 'logprobs'")
+            }
+            parameters.promptLogprobs = logprobs
+            echo.hasLogprobs = true
+        } else if parameters.promptLogprobs != nil, streams {
+            throw .unsupported("prompt_logprobs", "is not supported when 'stream' is true")
+        }
+        if parameters.bestOf != nil, streams { throw .unsupported("best_of", "is not supported when 'stream' is true") }
         if kind == .text, parameters.maxTokens == nil {
             parameters.maxTokens = max(Self.defaultTextTokens, parameters.minTokens)
         }
@@ -49,6 +96,12 @@ package struct CompletionRequest: Sendable {
                 "must be between 0 and \(SamplingParameters.maximumLogprobs), but is \(logprobs)")
         }
         self.parameters = parameters
+        self.echo = echo
+        let choices = prompts.count * (parameters.bestOf ?? parameters.n)
+        guard choices <= Self.maximumChoices else {
+            throw .value("n", "may ask for \(Self.maximumChoices) answers to all prompts together at most")
+        }
+        options = try fields.requestOptions()
         try fields.refuseUnsupported()
         unknownFields = fields.remaining
         let limit = model.llm.contextLength
@@ -97,31 +150,51 @@ extension RequestFields {
         return isWanted ? count : nil
     }
 
+    /// Whether the field is 0; it is taken only then.
+    fileprivate mutating func takeZero(_ name: String) throws(APIError) -> Bool {
+        var copy = self
+        guard try copy.integer(name) == 0 else { return false }
+        self = copy
+        return true
+    }
+
     /// A string, a list of strings, a list of tokens, or a list of lists of tokens.
-    fileprivate mutating func textPrompts(_ llm: LLM) throws(APIError) -> [[Int]] {
-        guard let value = take("prompt") else {
-            throw APIError(
-                400, "Missing required parameter: 'prompt'.", parameter: "prompt", code: "missing_required_parameter")
+    ///
+    /// - Returns: the tokens of each, and its text.
+    fileprivate mutating func textPrompts(_ llm: LLM) throws(APIError) -> (tokens: [[Int]], texts: [String]) {
+        let addsSpecialTokens = try bool("add_special_tokens") ?? true
+        guard let value = take("prompt") else { throw .missing("prompt") }
+        func prompt(_ text: String) -> ([Int], String) {
+            (llm.tokenize(text, addSpecialTokens: addsSpecialTokens), text)
         }
-        if let text = value.asString { return [llm.tokenize(text)] }
-        guard let elements = value.array else {
+        func prompt(_ elements: [Value], _ path: String) throws(APIError) -> ([Int], String) {
+            let tokens = try Self.integers(elements, path)
+            return (tokens, llm.detokenize(tokens))
+        }
+        var prompts: [([Int], String)] = []
+        if let text = value.asString {
+            prompts = [prompt(text)]
+        } else if let elements = value.array {
+            guard let first = elements.first else { throw .value("prompt", "must not be empty") }
+            if first.integer != nil {
+                prompts = [try prompt(elements, "prompt")]
+            } else {
+                guard elements.count <= CompletionRequest.maximumPrompts else {
+                    throw .value("prompt", "may have \(CompletionRequest.maximumPrompts) prompts at most")
+                }
+                for (index, element) in elements.enumerated() {
+                    if let text = element.asString {
+                        prompts.append(prompt(text))
+                    } else if let tokens = element.array {
+                        prompts.append(try prompt(tokens, "prompt[\(index)]"))
+                    } else {
+                        throw .type("prompt[\(index)]", expected: "a string or an array of tokens", got: element)
+                    }
+                }
+            }
+        } else {
             throw .type("prompt", expected: "a string, an array of strings, or an array of tokens", got: value)
         }
-        guard let first = elements.first else { throw .value("prompt", "must not be empty") }
-        if first.integer != nil { return [try Self.integers(elements, "prompt")] }
-        guard elements.count <= CompletionRequest.maximumPrompts else {
-            throw .value("prompt", "may have \(CompletionRequest.maximumPrompts) prompts at most")
-        }
-        var prompts: [[Int]] = []
-        for (index, element) in elements.enumerated() {
-            if let text = element.asString {
-                prompts.append(llm.tokenize(text))
-            } else if let tokens = element.array {
-                prompts.append(try Self.integers(tokens, "prompt[\(index)]"))
-            } else {
-                throw .type("prompt[\(index)]", expected: "a string or an array of tokens", got: element)
-            }
-        }
-        return prompts
+        return (prompts.map(\.0), prompts.map(\.1))
     }
 }

@@ -3,47 +3,57 @@ package import MartletJinja
 
 /// Makes the documents that answer a `CompletionRequest`: one for the whole answer, or chunks of a stream.
 package struct CompletionResponse: Sendable {
-    private let kind: CompletionRequest.Kind
+    private let request: CompletionRequest
     private let id: String
     private let created: Int
     private let model: String
     private let llm: LLM
 
     /// - Parameter created: Unix seconds.
-    package init(_ kind: CompletionRequest.Kind, model: ServedModel, created: Int) {
-        self.kind = kind
+    package init(_ request: CompletionRequest, model: ServedModel, created: Int) {
+        self.request = request
         self.created = created
         self.model = model.name
         llm = model.llm
-        id = (kind == .chat ? "chatcmpl-" : "cmpl-") + String.randomHex(count: 32)
+        id = (request.kind == .chat ? "chatcmpl-" : "cmpl-") + String.randomHex(count: 32)
     }
+
+    private var kind: CompletionRequest.Kind { request.kind }
 
     // MARK: Whole answers
 
     package func document(_ completions: [Completion]) -> Value {
-        let usage = Usage.sum(completions.map(\.usage))
+        var completions = completions
+        if request.echo.isAll {
+            for index in completions.indices { completions[index].removeAnswer() }
+        }
+        let usage = Usage.sum(completions, choices: request.parameters.n)
         return envelope(
             object: kind == .chat ? "chat.completion" : "text_completion",
             choices: completions.enumerated().map { choice($0, $1) }, usage: usage)
     }
 
     private func choice(_ index: Int, _ completion: Completion) -> Value {
-        let reason = Value.string(completion.finishReason.rawValue)
+        var members: [(String, Value)] = [("index", .int(index))]
+        var logprobs = logprobs(completion.logprobs, offset: 0)
         switch kind {
         case .chat:
             let message: [(String, Value)] = [
                 ("role", .string("assistant")), ("content", .string(completion.text)), ("refusal", .null),
             ]
-            return .dictionary([
-                ("index", .int(index)), ("message", .dictionary(message)),
-                ("logprobs", logprobs(completion.logprobs, offset: 0)), ("finish_reason", reason),
-            ])
+            members.append(("message", .dictionary(message)))
         case .text:
-            return .dictionary([
-                ("index", .int(index)), ("text", .string(completion.text)),
-                ("logprobs", logprobs(completion.logprobs, offset: 0)), ("finish_reason", reason),
-            ])
+            members.append(("text", .string(request.echoText(index) + completion.text)))
+            if request.echo.hasLogprobs {
+                logprobs = echoLogprobs(index, completion.promptLogprobs ?? [], completion.logprobs ?? [])
+            }
         }
+        members.append(("logprobs", logprobs))
+        members.append(("finish_reason", .string(completion.finishReason.rawValue)))
+        if !request.echo.hasLogprobs, let prompt = completion.promptLogprobs {
+            members.append(("prompt_logprobs", promptLogprobs(prompt)))
+        }
+        return .dictionary(members)
     }
 
     // MARK: Chunks
@@ -55,6 +65,22 @@ package struct CompletionResponse: Sendable {
                 ("index", .int(index)),
                 ("delta", .dictionary([("role", .string("assistant")), ("content", .string(""))])),
                 ("logprobs", .null), ("finish_reason", .null),
+            ]))
+    }
+
+    /// The prompt, as the first part of a choice that repeats it; nil for others.
+    ///
+    /// - Parameter output: the choice's first part.
+    package func echoChunk(_ index: Int, _ output: RequestOutput) -> Value? {
+        guard kind == .text, !request.echo.texts.isEmpty else { return nil }
+        return chunk(
+            .dictionary([
+                ("index", .int(index)), ("text", .string(request.echoText(index))),
+                (
+                    "logprobs",
+                    request.echo.hasLogprobs ? echoLogprobs(index, output.promptLogprobs ?? [], []) : .null
+                ),
+                ("finish_reason", .null),
             ]))
     }
 
@@ -108,28 +134,65 @@ package struct CompletionResponse: Sendable {
 
     private func logprobs(_ logprobs: [TokenLogprobs]?, offset: Int) -> Value {
         guard let logprobs else { return .null }
-        switch kind {
-        case .chat:
-            let content = logprobs.map { token in
-                let top = token.top.map { Value.dictionary(entry($0.tokenID, $0.logprob)) }
-                return Value.dictionary(entry(token.tokenID, token.logprob) + [("top_logprobs", .list(top))])
-            }
-            return .dictionary([("content", .list(content)), ("refusal", .null)])
-        case .text:
-            var offset = offset
-            let offsets = logprobs.map { token in
-                defer { offset += text(token.tokenID).unicodeScalars.count }
-                return Value.int(offset)
-            }
-            let top = logprobs.map { token in
-                Value.dictionary(token.top.map { (text($0.tokenID), Value(finite: $0.logprob)) })
-            }
-            return .dictionary([
-                ("tokens", .list(logprobs.map { .string(text($0.tokenID)) })),
-                ("token_logprobs", .list(logprobs.map { Value(finite: $0.logprob) })),
-                ("top_logprobs", .list(top)), ("text_offset", .list(offsets)),
-            ])
+        guard kind == .chat else { return textLogprobs(logprobs, offset: offset) }
+        let content = logprobs.map { token in
+            let top = token.top.map { Value.dictionary(entry($0.tokenID, $0.logprob)) }
+            return Value.dictionary(entry(token.tokenID, token.logprob) + [("top_logprobs", .list(top))])
         }
+        return .dictionary([("content", .list(content)), ("refusal", .null)])
+    }
+
+    /// - Parameter first: a token before them of whose probability nothing is known.
+    private func textLogprobs(_ logprobs: [TokenLogprobs], offset: Int, first: Int? = nil) -> Value {
+        var tokens = logprobs.map { Value.string(text($0.tokenID)) }
+        var values = logprobs.map { Value(finite: $0.logprob) }
+        var tops = logprobs.map { token in
+            Value.dictionary(token.top.map { (text($0.tokenID), Value(finite: $0.logprob)) })
+        }
+        if let first {
+            tokens.insert(.string(text(first)), at: 0)
+            values.insert(.null, at: 0)
+            tops.insert(.null, at: 0)
+        }
+        var offset = offset
+        let offsets = tokens.map { token in
+            defer { offset += token.asString?.unicodeScalars.count ?? 0 }
+            return Value.int(offset)
+        }
+        return .dictionary([
+            ("tokens", .list(tokens)), ("token_logprobs", .list(values)), ("top_logprobs", .list(tops)),
+            ("text_offset", .list(offsets)),
+        ])
+    }
+
+    /// The prompt's tokens, then the answer's. Only the first answer to a prompt has the prompt's.
+    private func echoLogprobs(_ index: Int, _ prompt: [TokenLogprobs], _ answer: [TokenLogprobs]) -> Value {
+        guard index % request.parameters.n == 0 else {
+            return textLogprobs(answer, offset: request.echoText(index).unicodeScalars.count)
+        }
+        return textLogprobs(
+            prompt + answer, offset: 0, first: request.prompts[index / request.parameters.n].first)
+    }
+
+    /// vLLM's: for each token of the prompt, `{id: {"logprob", "rank", "decoded_token"}}` of the most likely tokens and of
+    /// itself.
+    private func promptLogprobs(_ prompt: [TokenLogprobs]) -> Value {
+        .list(
+            [.null]
+                + prompt.map { token in
+                    var entries = token.top.enumerated().map { ($1.tokenID, $1.logprob, Value.int($0 + 1)) }
+                    if !token.top.contains(where: { $0.tokenID == token.tokenID }) {
+                        entries.append((token.tokenID, token.logprob, .null))
+                    }
+                    return .dictionary(
+                        entries.map { id, logprob, rank in
+                            let members: [(String, Value)] = [
+                                ("logprob", Value(finite: logprob)), ("rank", rank),
+                                ("decoded_token", .string(text(id))),
+                            ]
+                            return (String(id), .dictionary(members))
+                        })
+                })
     }
 
     private func entry(_ token: Int, _ logprob: Float) -> [(String, Value)] {
@@ -146,6 +209,30 @@ package struct CompletionResponse: Sendable {
 extension Value {
     /// JSON has no infinity: tokens that are impossible have -9999, as in OpenAI's API.
     fileprivate init(finite logprob: Float) { self.init(max(logprob, -9999)) }
+}
+
+extension Completion {
+    /// Leaves only what is known of the prompt.
+    fileprivate mutating func removeAnswer() {
+        text = ""
+        tokenIDs = []
+        logprobs = logprobs.map { _ in [] }
+        finishReason = .length
+        usage.generatedTokens = 0
+    }
+}
+
+extension Usage {
+    /// Of several answers to each of some prompts. A prompt counts once, as in OpenAI's API.
+    static func sum(_ completions: [Completion], choices: Int) -> Usage { sum(completions.map(\.usage), choices: choices) }
+
+    static func sum(_ usages: [Usage], choices: Int) -> Usage {
+        var total = Usage.sum(usages)
+        let first = Usage.sum(usages.enumerated().filter { $0.offset % choices == 0 }.map(\.element))
+        total.promptTokens = first.promptTokens
+        total.cachedPromptTokens = first.cachedPromptTokens
+        return total
+    }
 }
 
 extension String {

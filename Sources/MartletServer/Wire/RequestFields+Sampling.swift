@@ -23,6 +23,15 @@ extension RequestFields {
         if let value = try number("presence_penalty") { parameters.presencePenalty = value }
         if let value = try number("frequency_penalty") { parameters.frequencyPenalty = value }
         if let value = try integer("seed") { parameters.seed = UInt64(bitPattern: Int64(value)) }
+        if let value = try number("typical_p") { parameters.typicalP = value }
+        if let value = try number("xtc_probability") { parameters.xtcProbability = value }
+        if let value = try number("xtc_threshold") { parameters.xtcThreshold = value }
+        if let value = try integer("n") { parameters.n = value }
+        if let value = try integer("best_of"), value != parameters.n { parameters.bestOf = value }
+        if let value = try integer("prompt_logprobs") { parameters.promptLogprobs = value }
+        if let value = try strings("bad_words") { parameters.badWords = value }
+        if let value = try integers("allowed_token_ids") { parameters.allowedTokenIDs = value }
+        if let value = try bool("skip_special_tokens") { parameters.skipSpecialTokens = value }
         if let value = try strings("stop") { parameters.stop = value }
         if let value = try integers("stop_token_ids") { parameters.stopTokenIDs = value }
         if let value = try bool("include_stop_str_in_output") { parameters.includeStopString = value }
@@ -50,12 +59,30 @@ extension RequestFields {
         return biases
     }
 
+    /// On what terms the request is served. vLLM serves low numbers of `priority` first.
+    mutating func requestOptions() throws(APIError) -> RequestOptions {
+        var options = RequestOptions()
+        if let value = try integer("priority") {
+            guard abs(value.clamped) <= Self.largestPriority else {
+                throw .value("priority", "must be between -\(Self.largestPriority) and \(Self.largestPriority)")
+            }
+            options.priority = -value
+        }
+        if let value = try string("cache_salt") {
+            guard (1...Self.longestSalt).contains(value.utf8.count) else {
+                throw .value("cache_salt", "must have 1 to \(Self.longestSalt) bytes")
+            }
+            options.cacheSalt = value
+        }
+        return options
+    }
+
+    private static var largestPriority: Int { 1_000_000 }
+    private static var longestSalt: Int { 1024 }
+
     /// Fields that Martlet knows and does not do (yet). Values that ask for nothing are fine.
     mutating func refuseUnsupported() throws(APIError) {
-        for name in [
-            "tools", "functions", "logit_processors", "logits_processors", "bad_words", "allowed_token_ids",
-            "mm_processor_kwargs",
-        ] {
+        for name in ["tools", "functions", "logit_processors", "logits_processors", "mm_processor_kwargs"] {
             if let value = take(name), value.array?.isEmpty != true { throw .unsupported(name) }
         }
         for name in ["tool_choice", "function_call"] {
@@ -63,13 +90,12 @@ extension RequestFields {
         }
         for name in [
             "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "audio",
-            "prediction",
-            "web_search_options", "prompt_logprobs", "truncate_prompt_tokens", "chat_template", "documents", "suffix",
-            "reasoning_effort", "verbosity", "cache_salt", "priority",
+            "prediction", "web_search_options", "truncate_prompt_tokens", "chat_template", "documents", "suffix",
+            "reasoning_effort", "verbosity",
         ] where take(name) != nil {
             throw .unsupported(name)
         }
-        for name in ["use_beam_search", "echo", "continue_final_message", "store"] {
+        for name in ["use_beam_search", "echo", "store"] {
             if try bool(name) == true { throw .unsupported(name) }
         }
         if let format = take("response_format"), format["type"]?.asString != "text" {
@@ -78,11 +104,6 @@ extension RequestFields {
         if let modalities = try strings("modalities"), modalities != ["text"] {
             throw .unsupported("modalities", "is supported for [\"text\"] only")
         }
-        for name in ["n", "best_of"] {
-            if let count = try integer(name), count != 1 {
-                throw count < 1 ? .value(name, "must be at least 1") : .unsupported(name, "is supported for 1 only")
-            }
-        }
         // Labels for the caller's own books: they change nothing about an answer.
         for name in [
             "user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls",
@@ -90,4 +111,9 @@ extension RequestFields {
             _ = take(name)
         }
     }
+}
+
+extension Int {
+    /// `abs` of the smallest number is none.
+    fileprivate var clamped: Int { Swift.max(self, -Int.max) }
 }

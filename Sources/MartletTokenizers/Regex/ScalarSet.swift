@@ -1,18 +1,18 @@
 /// A set of Unicode scalars as sorted, disjoint, non-adjacent ranges of code points.
 ///
 /// Set algebra happens on ranges while a pattern is compiled; matching uses `ScalarBitmap`.
-struct ScalarSet: Equatable, Sendable {
+package struct ScalarSet: Equatable, Sendable {
     static let last: UInt32 = 0x10FFFF
-    static let all = ScalarSet(sorted: [0...last])
-    static let empty = ScalarSet(sorted: [])
+    package static let all = ScalarSet(sorted: [0...last])
+    package static let empty = ScalarSet(sorted: [])
 
-    private(set) var ranges: [ClosedRange<UInt32>]
+    package private(set) var ranges: [ClosedRange<UInt32>]
 
     private init(sorted ranges: [ClosedRange<UInt32>]) {
         self.ranges = ranges
     }
 
-    init(_ ranges: [ClosedRange<UInt32>]) {
+    package init(_ ranges: [ClosedRange<UInt32>]) {
         var merged: [ClosedRange<UInt32>] = []
         for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
             if let previous = merged.last, range.lowerBound <= previous.upperBound &+ 1 {
@@ -25,13 +25,13 @@ struct ScalarSet: Equatable, Sendable {
         self.ranges = merged
     }
 
-    init(_ scalar: Unicode.Scalar) {
+    package init(_ scalar: Unicode.Scalar) {
         self.init(sorted: [scalar.value...scalar.value])
     }
 
-    var isEmpty: Bool { ranges.isEmpty }
+    package var isEmpty: Bool { ranges.isEmpty }
 
-    var inverted: ScalarSet {
+    package var inverted: ScalarSet {
         var result: [ClosedRange<UInt32>] = []
         var next: UInt32 = 0
         for range in ranges {
@@ -42,11 +42,11 @@ struct ScalarSet: Equatable, Sendable {
         return ScalarSet(sorted: result)
     }
 
-    func union(_ other: ScalarSet) -> ScalarSet {
+    package func union(_ other: ScalarSet) -> ScalarSet {
         ScalarSet(ranges + other.ranges)
     }
 
-    func intersection(_ other: ScalarSet) -> ScalarSet {
+    package func intersection(_ other: ScalarSet) -> ScalarSet {
         var result: [ClosedRange<UInt32>] = []
         var (left, right) = (0, 0)
         while left < ranges.count, right < other.ranges.count {
@@ -59,7 +59,7 @@ struct ScalarSet: Equatable, Sendable {
         return ScalarSet(sorted: result)
     }
 
-    func isDisjoint(with other: ScalarSet) -> Bool {
+    package func isDisjoint(with other: ScalarSet) -> Bool {
         intersection(other).isEmpty
     }
 }

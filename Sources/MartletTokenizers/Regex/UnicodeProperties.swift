@@ -2,7 +2,7 @@
 ///
 /// Asking the standard library costs about 0.1 µs a scalar, far too much for every character of a text; it is asked
 /// once a process, and only for blocks whose scalars are not all alike.
-enum UnicodeProperties {
+package enum UnicodeProperties {
     /// Blocks of ideographs and syllables, category Lo throughout; more than half of the assigned code space.
     private static let letterBlocks: [ClosedRange<UInt32>] = [
         0x3400...0x4DBF, 0x4E00...0x9FFF, 0xAC00...0xD7A3, 0x20000...0x2A6DF, 0x30000...0x3134A,
@@ -43,7 +43,7 @@ enum UnicodeProperties {
     }
 
     /// `\p{name}` for a general category or a group of them; nil for a name that is neither.
-    static func set(named name: String) -> ScalarSet? {
+    package static func set(named name: String) -> ScalarSet? {
         if let categories = categories[name] { return set(categories) }
         switch name {
         case "L", "Letter": return letters
@@ -77,7 +77,7 @@ enum UnicodeProperties {
     static let decimalDigits = set([.decimalNumber])
 
     /// `White_Space`: the separators, tab to carriage return, and NEL. This is `\s`.
-    static let whitespace = set([.spaceSeparator, .lineSeparator, .paragraphSeparator])
+    package static let whitespace = set([.spaceSeparator, .lineSeparator, .paragraphSeparator])
         .union(ScalarSet([0x09...0x0D, 0x85...0x85]))
 
     /// `\w` as UTS #18 (and Rust's regex crate) defines it, which `Whitespace` and `single_word` use.
