@@ -56,12 +56,14 @@ let package = Package(
         .target(
             name: "MartletModels", dependencies: ["MartletGraph", "MartletCheckpoints", "MartletImages"],
             swiftSettings: settings),
+        .target(
+            name: "MartletGrammar", dependencies: ["MartletJinja", "MartletTokenizers"], swiftSettings: settings),
         // Level 3
         .target(
             name: "Martlet",
             dependencies: [
                 "MartletGraph", "MartletCheckpoints", "MartletJSON", "MartletJinja", "MartletCPU", "MartletTokenizers",
-                "MartletModels", "MartletImages", log,
+                "MartletGrammar", "MartletModels", "MartletImages", log,
             ],
             swiftSettings: settings),
         .target(
@@ -72,7 +74,7 @@ let package = Package(
         .target(
             name: "MartletServer",
             dependencies: [
-                "Martlet", "MartletJinja", "MartletTokenizers", log,
+                "Martlet", "MartletCheckpoints", "MartletGrammar", "MartletJinja", "MartletTokenizers", log,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -114,6 +116,10 @@ let package = Package(
             dependencies: ["MartletTokenizers", "MartletCheckpoints", "MartletJSON", "TestSupport"],
             resources: [.copy("Fixtures")], swiftSettings: settings),
         .testTarget(
+            name: "MartletGrammarTests",
+            dependencies: ["MartletGrammar", "MartletTokenizers", "MartletJinja", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
             name: "MartletCPUTests", dependencies: ["MartletCPU", "MartletGraph", "CKernels", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
@@ -130,7 +136,8 @@ let package = Package(
         .testTarget(
             name: "MartletTests",
             dependencies: [
-                "Martlet", "MartletGraph", "MartletCheckpoints", "MartletCPU", "MartletModels", "TestSupport",
+                "Martlet", "MartletGraph", "MartletCheckpoints", "MartletCPU", "MartletGrammar", "MartletModels",
+                "TestSupport",
                 "AllocationCounter",
             ],
             resources: [.copy("Fixtures")], swiftSettings: settings),

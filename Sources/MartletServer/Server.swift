@@ -33,7 +33,9 @@ public struct Server: Service {
     }
 
     public func run() async throws {
-        var configuration = ApplicationConfiguration(address: .hostname(options.host, port: options.port))
+        let address: BindAddress =
+            options.unixSocket.map { .unixDomainSocket(path: $0) } ?? .hostname(options.host, port: options.port)
+        var configuration = ApplicationConfiguration(address: address)
         configuration.availableConnectionsDelegate = MaximumAvailableConnections(options.maxConnections)
         let application = Application(
             responder: responder,
@@ -47,7 +49,8 @@ public struct Server: Service {
             logger: logger)
         // On shutdown the last service is the first to be told: requests end before their connections do.
         let drain = DrainService(responder: responder, timeout: options.drainTimeout)
-        let group = ServiceGroup(configuration: .init(services: [application, drain], logger: logger))
+        let status = StatusService(llm: responder.model.llm, logger: logger)
+        let group = ServiceGroup(configuration: .init(services: [application, status, drain], logger: logger))
         try await group.run()
     }
 
@@ -78,5 +81,33 @@ private struct DrainService: Service {
     func run() async throws {
         try? await gracefulShutdown()
         await responder.drain(timeout: timeout)
+    }
+}
+
+/// Says in the log what the engine does, while it does something.
+private struct StatusService: Service {
+    let llm: LLM
+    let logger: Logger
+
+    private static let interval = Duration.seconds(5)
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            var last = await llm.statistics
+            while (try? await Task.sleep(for: Self.interval)) != nil {
+                let now = await llm.statistics
+                defer { last = now }
+                guard now.computedTokens > last.computedTokens else { continue }
+                func rate(_ path: KeyPath<EngineStatistics, Int>) -> Int {
+                    Int(Double(now[keyPath: path] - last[keyPath: path]) / Self.interval.seconds)
+                }
+                let cache = 100 * now.usedCacheRows / max(now.cacheRows, 1)
+                logger.notice(
+                    """
+                    \(now.runningRequests) running, \(now.waitingRequests) waiting; \(rate(\.promptTokens)) prompt tokens/s, \
+                    \(rate(\.generatedTokens)) tokens/s; KV cache \(cache) %
+                    """)
+            }
+        }
     }
 }

@@ -23,5 +23,19 @@ public struct ServerOptions: Sendable {
     /// Fields of a request that nobody knows are an error, instead of a header in the answer.
     public var refusesUnknownFields = false
 
+    /// Origins of web pages, as "https://chat.example.org", that may call the server from a browser.
+    public var allowedOrigins: [String] = []
+    /// A path to listen on instead of a host and a port: who may use it is up to the file system.
+    public var unixSocket: String?
+    /// Time that a request may take in all; nil for no limit.
+    public var requestTimeout: Duration?
+    /// Time that a request may wait for its turn; nil for no limit.
+    public var queueTimeout: Duration?
+    /// Whether there is a page at `/`.
+    public var servesWebPage = true
+
+    /// Metrics are called `vllm:…` instead of `martlet:…`, for dashboards that are there already.
+    public var usesMetricNamesOfVLLM = false
+
     public init() {}
 }

@@ -7,6 +7,7 @@ package struct ChatTemplate: Sendable {
     private let standard: Template
     /// For conversations with tools, where the model has a template of its own for them.
     private let withTools: Template?
+    private let sources: [String]
     private let tokenizer: Tokenizer
     private let addsBeginning: Bool
     private let clock: Clock
@@ -35,6 +36,7 @@ package struct ChatTemplate: Sendable {
         var withTools: Template?
         if let source = sources[Self.toolName] { withTools = try Template(source) }
         self.withTools = withTools
+        self.sources = Array(sources.values)
         self.tokenizer = tokenizer
         self.addsBeginning = addsBeginning
         self.clock = clock
@@ -43,6 +45,9 @@ package struct ChatTemplate: Sendable {
     package init(_ source: String, tokenizer: Tokenizer, clock: Clock = .local) throws(JinjaError) {
         try self.init(sources: [Self.defaultName: source], tokenizer: tokenizer, clock: clock)
     }
+
+    /// Whether a template's source has this text in it.
+    package func spells(_ text: String) -> Bool { sources.contains { $0.contains(text) } }
 
     /// The rendered prompt.
     ///

@@ -9,7 +9,9 @@ struct CompletionRequestTests {
     static func chat(_ fields: String) async throws -> CompletionRequest {
         let document = try json(
             #"{"messages": [{"role": "user", "content": "Hi"}]\#(fields.isEmpty ? "" : ", ")\#(fields)}"#)
-        return try CompletionRequest(.chat, document, for: await TestModel.served)
+        let request = try CompletionRequest(.chat, document, for: await TestModel.served)
+        try await request.prepare(on: await TestModel.served.llm)
+        return request
     }
 
     static func text(_ fields: String) async throws -> CompletionRequest {
@@ -64,7 +66,8 @@ struct CompletionRequestTests {
     }
 
     static let integers = [
-        "max_tokens", "max_completion_tokens", "min_tokens", "top_k", "seed", "n", "best_of", "top_logprobs", "priority",
+        "max_tokens", "max_completion_tokens", "min_tokens", "top_k", "seed", "n", "best_of", "top_logprobs",
+        "priority",
         "prompt_logprobs",
     ]
     static let numbers = [
@@ -92,20 +95,26 @@ struct CompletionRequestTests {
         ("n", "129"), ("n", "2147483648"), ("best_of", "0"), ("best_of", "129"), ("priority", "-9223372036854775808"),
         ("priority", "1000001"), ("cache_salt", "\"\""), ("cache_salt", "7"), ("typical_p", "0"),
         ("bad_words", "[\" \"]"), ("allowed_token_ids", "[]"), ("allowed_token_ids", "[-1]"),
-        ("prompt_logprobs", "21"), ("add_generation_prompt", "7"), ("continue_final_message", "true"), ("top_logprobs", "21"), ("top_logprobs", "-1"), ("stop", "[1]"),
+        ("prompt_logprobs", "21"), ("add_generation_prompt", "7"), ("continue_final_message", "true"),
+        ("top_logprobs", "21"), ("top_logprobs", "-1"), ("stop", "[1]"),
         ("stop", "[\"\"]"),
         ("stop_token_ids", "[-1]"), ("stop_token_ids", "7"), ("logit_bias", "{\"a\": 1}"),
         ("logit_bias", "{\"1\": NaN}"),
         ("logit_bias", "{\"1\": 101}"), ("logit_bias", "[]"), ("stream", "1"), ("model", "7"),
         ("ignore_eos", "\"yes\""),
-        ("tools", "[{}]"), ("tool_choice", "\"required\""), ("response_format", "{\"type\": \"json_object\"}"),
+        ("tools", "[{}]"), ("tool_choice", "\"required\""), ("response_format", "{\"type\": \"xml\"}"),
+        ("response_format", "{\"type\": \"json_schema\"}"),
+        ("response_format", "{\"type\": \"json_schema\", \"json_schema\": {\"schema\": {\"not\": {}}}}"),
+        ("guided_regex", "\"(\""), ("guided_choice", "[]"), ("guided_choice", "[1]"), ("guided_grammar", "\"x\""),
+        ("structured_outputs", "{}"), ("structured_outputs", "{\"json\": {}, \"regex\": \"x\"}"),
         ("response_format", "7"), ("functions", "[{}]"), ("echo", "true"), ("suffix", "\"x\""), ("store", "true"),
-        ("guided_json", "{}"), ("modalities", "[\"audio\"]"), ("stream_options", "{}"), ("use_beam_search", "true"),
+        ("guided_json", "7"), ("modalities", "[\"audio\"]"), ("stream_options", "{}"), ("use_beam_search", "true"),
     ]) func valuesOutOfRangeAndUnsupportedFieldsAreNamed(name: String, value: String) async throws {
         let error = await Self.refusal { try await Self.chat("\"\(name)\": \(value), \"logprobs\": true") }
         #expect(error?.status == 400)
         #expect(
-            error?.parameter == name || error?.parameter?.hasPrefix(name + "[") == true,
+            error?.parameter == name || error?.parameter?.hasPrefix(name + "[") == true
+                || error?.parameter?.hasPrefix(name + ".") == true,
             "\(error?.message ?? "accepted")")
         #expect(error?.type == "invalid_request_error")
     }
@@ -163,12 +172,13 @@ struct CompletionRequestTests {
         let text = model.llm.detokenize(request.prompts[0], skipSpecialTokens: false)
         #expect(text.hasSuffix("<|im_start|>assistant\nHello <|im_end|>, I"))
         // What the message spells is no control token.
-        let end = model.llm.tokenizer.id(of: "<|im_end|>").map(Int.init)
+        let end = (0..<10).first { model.llm.detokenize([$0], skipSpecialTokens: false) == "<|im_end|>" }
         #expect(request.prompts[0].count { $0 == end } == 2)
     }
 
     @Test func termsOfServiceAreTaken() async throws {
-        let request = try await Self.chat(#""priority": 3, "cache_salt": "me", "n": 3, "best_of": 3, "bad_words": ["x"]"#)
+        let request = try await Self.chat(
+            #""priority": 3, "cache_salt": "me", "n": 3, "best_of": 3, "bad_words": ["x"]"#)
         #expect(request.options.priority == -3 && request.options.cacheSalt == "me")
         #expect(request.parameters.n == 3 && request.parameters.bestOf == nil && request.parameters.badWords == ["x"])
         #expect(request.choiceCount == 3)

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Martlet
+import MartletJinja
 import ServiceLifecycle
 import TestSupport
 import Testing
@@ -10,7 +11,7 @@ import Testing
 /// The server on a real socket, with the real model.
 @Suite(.enabled(if: TestModel.isPresent, Comment(rawValue: TestModel.absence)), .serialized, .timeLimit(.minutes(2)))
 struct ServerTests {
-    private struct Setup {
+    struct Setup {
         var options = ServerOptions()
         var engine = EngineOptions()
         var load = LoadOptions()
@@ -24,7 +25,7 @@ struct ServerTests {
     }
 
     /// A server for one test, with an engine of its own.
-    private static func withServer(
+    static func withServer(
         _ setup: Setup = Setup(),
         _ body: (_ port: Int, _ llm: LLM, _ stop: @escaping @Sendable () async -> Void) async throws -> Void
     ) async throws {
@@ -156,7 +157,8 @@ struct ServerTests {
 
     @Test func severalAnswersAreStreamedByIndex() async throws {
         try await Self.withServer { port, _, _ in
-            let body = Self.question.replacing(#""temperature": 0"#, with: #""temperature": 1, "seed": 5, "n": 3"#)
+            let body =
+                Self.question.replacing(#""temperature": 0"#, with: #""temperature": 1, "seed": 5, "n": 3"#)
                 + #", "max_tokens": 12"#
             let whole = try await Self.post(port, "/v1/chat/completions", body + "}")
             let streamed = try await Self.post(port, "/v1/chat/completions", body + #", "stream": true}"#)
@@ -169,6 +171,88 @@ struct ServerTests {
                 #expect(text == (choice["message"] as? [String: Any])?["content"] as? String)
                 #expect(parts.last?["finish_reason"] as? String == choice["finish_reason"] as? String)
             }
+        }
+    }
+
+    @Test func callsAreStreamed() async throws {
+        try await Self.withServer { port, _, _ in
+            let response = try await Self.post(
+                port, "/v1/chat/completions",
+                #"""
+                {"messages": [{"role": "user", "content": "What is the weather in Paris?"}], "stream": true, "max_tokens": 100,
+                "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object",
+                "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}}}],
+                "tool_choice": "required", "parallel_tool_calls": false, "seed": 1}
+                """#)
+            let choices = response.events.compactMap { ($0["choices"] as? [[String: Any]])?.first }
+            let deltas = choices.compactMap { $0["delta"] as? [String: Any] }
+            let calls = deltas.compactMap { ($0["tool_calls"] as? [[String: Any]])?.first }
+            #expect(calls.allSatisfy { $0["index"] as? Int == 0 })
+            #expect(calls.count { $0["id"] != nil } == 1)
+            let functions = calls.compactMap { $0["function"] as? [String: Any] }
+            #expect(functions.first?["name"] as? String == "get_weather")
+            let arguments = functions.compactMap { $0["arguments"] as? String }.joined()
+            #expect((try? json(arguments))?["city"]?.asString != nil, "\(arguments)")
+            #expect(deltas.dropFirst().allSatisfy { $0["content"] == nil })
+            #expect(choices.last?["finish_reason"] as? String == "tool_calls")
+        }
+    }
+
+    @Test func everyRouteIsDescribedAndWantsAKey() async throws {
+        var setup = Setup()
+        setup.options.apiKeys = ["secret"]
+        try await Self.withServer(setup) { port, _, _ in
+            for route in OpenAPI.paths {
+                let request = HTTPClient.request(route.method.uppercased(), route.path, body: "{}")
+                let without = try await HTTPClient.exchange(port: port, request)
+                #expect(without.status == (route.isOpen ? 200 : 401), "\(route.path)")
+                let with = HTTPClient.request(
+                    route.method.uppercased(), route.path, body: "{}", headers: ["Authorization": "Bearer secret"])
+                let status = try await HTTPClient.exchange(port: port, with).status
+                #expect([200, 400].contains(status), "\(route.path): \(status)")
+            }
+            for path in ["/", "/docs"] {
+                let page = try await Self.get(port, path)
+                #expect(page.status == 200 && page.headers["content-security-policy"] != nil)
+                #expect(!page.body.contains("http://") && !page.body.contains("https://"))
+            }
+            let description = try await Self.get(port, "/openapi.json", ["Authorization": "Bearer secret"]).json
+            #expect((description?["paths"] as? [String: Any])?.count == OpenAPI.paths.count)
+            let components = description?["components"] as? [String: Any]
+            #expect((components?["schemas"] as? [String: Any])?.count ?? 0 > 10)
+        }
+    }
+
+    @Test func pagesOfListedOriginsMayCall() async throws {
+        var setup = Setup()
+        setup.options.allowedOrigins = ["https://chat.example.org"]
+        try await Self.withServer(setup) { port, _, _ in
+            let origin = ["Origin": "https://chat.example.org"]
+            let models = try await Self.get(port, "/v1/models", origin)
+            #expect(models.status == 200)
+            #expect(models.headers["access-control-allow-origin"] == "https://chat.example.org")
+            let preflight = HTTPClient.request(
+                "OPTIONS", "/v1/chat/completions",
+                headers: origin.merging([
+                    "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization",
+                ]) { $1 })
+            let answer = try await HTTPClient.exchange(port: port, preflight)
+            #expect(answer.status == 204 && answer.headers["access-control-allow-headers"] == "authorization")
+            let other = try await Self.get(port, "/v1/models", ["Origin": "https://evil.example.org"])
+            #expect(other.status == 403 && other.headers["access-control-allow-origin"] == nil)
+        }
+    }
+
+    @Test func requestsHaveDeadlines() async throws {
+        var setup = Setup()
+        setup.options.requestTimeout = .milliseconds(300)
+        setup.load.contextLength = 4096
+        try await Self.withServer(setup) { port, llm, _ in
+            let start = ContinuousClock.now
+            let late = try await Self.post(port, "/v1/completions", Self.endless + #", "max_tokens": 4000}"#)
+            #expect(late.status == 408 && late.error?["code"] as? String == "timeout")
+            #expect(ContinuousClock.now - start < .seconds(3))
+            #expect(await llm.statistics.runningRequests == 0)
         }
     }
 

@@ -1,5 +1,6 @@
 import Dispatch
 import Martlet
+import MartletGrammar
 import MartletGraph
 import Synchronization
 
@@ -130,10 +131,11 @@ final class FakeModel: @unchecked Sendable {
 
     /// What a request must give, computed one token at a time with nothing of the engine but the sampler.
     static func expected(
-        _ prompt: [Int32], _ parameters: SamplingParameters, contextLength: Int
+        _ prompt: [Int32], _ parameters: SamplingParameters, grammar: Grammar? = nil, contextLength: Int
     ) throws -> (tokens: [Int], reason: FinishReason) {
         let stopTokens = parameters.stopTokenIDs.map { Int32($0) } + (parameters.ignoreEOS ? [] : [endToken])
-        var state = SamplingState(parameters, prompt: prompt, stopTokens: stopTokens, seed: parameters.seed ?? 0)
+        var state = SamplingState(
+            parameters, prompt: prompt, stopTokens: stopTokens, grammar: grammar, seed: parameters.seed ?? 0)
         let sampler = Sampler(vocabularySize: vocabularySize)
         var logits = Array(repeating: Float(0), count: vocabularySize)
         var context = prompt

@@ -7,6 +7,8 @@ public struct Completion: Sendable, Hashable {
     /// For each token of the prompt but the first, when the parameters ask for it; only the first answer has them.
     public var promptLogprobs: [TokenLogprobs]?
     public var finishReason: FinishReason
+    /// The stop string that ended the answer, if it was one.
+    public var stopString: String?
     public var usage: Usage
     public var timings: RequestTimings
 
@@ -36,7 +38,11 @@ public struct Completion: Sendable, Hashable {
         for try await output in outputs {
             observe(output)
             while answers.count <= output.index { answers.append(nil) }
-            if answers[output.index] == nil { answers[output.index] = output } else { answers[output.index]?.append(output) }
+            if answers[output.index] == nil {
+                answers[output.index] = output
+            } else {
+                answers[output.index]?.append(output)
+            }
         }
         // A stream whose reader is cancelled ends early, without a word.
         let completions = answers.compactMap { $0.flatMap(Completion.init) }
@@ -51,6 +57,7 @@ public struct Completion: Sendable, Hashable {
         logprobs = output.logprobs
         promptLogprobs = output.promptLogprobs
         finishReason = reason
+        stopString = output.stopString
         usage = output.usage
         timings = output.timings
     }

@@ -1,5 +1,6 @@
 import Foundation
 public import MartletCheckpoints
+public import MartletGrammar
 import MartletGraph
 package import MartletJinja
 package import MartletTokenizers
@@ -27,6 +28,7 @@ public final class LLM: Sendable {
     private let engine: LLMEngine
     /// Nil in models that don't see.
     private let images: ImageEncoder?
+    private let grammars: GrammarCache
 
     /// Loads a model.
     ///
@@ -59,6 +61,7 @@ public final class LLM: Sendable {
             throw CheckpointError(file: path, reason: "has no tokenizer.json")
         }
         self.tokenizer = tokenizer
+        grammars = GrammarCache(tokenizer)
         chatTemplate = try ChatTemplate(configuration, tokenizer: tokenizer, replacement: options.chatTemplate)
         chatTemplateArguments = options.chatTemplateArguments
         if let vision = try model.makeVision() { images = ImageEncoder(vision) } else { images = nil }
@@ -122,6 +125,9 @@ public final class LLM: Sendable {
         }
     }
 
+    /// Whether the chat template's source has this text in it.
+    package func templateSpells(_ text: String) -> Bool { chatTemplate?.spells(text) ?? false }
+
     private func withTemplate<Result>(
         _ variables: [String: Value], _ body: (ChatTemplate, [String: Value]) throws(JinjaError) -> Result
     ) throws(EngineError) -> Result {
@@ -157,6 +163,7 @@ public final class LLM: Sendable {
             prompt: [], parameters: parameters, options: options,
             badWords: tokenizer.sequences(spelling: parameters.badWords),
             decoder: StreamingDetokenizer(tokenizer, skipSpecialTokens: parameters.skipSpecialTokens))
+        if let structure = parameters.structure { request.grammar = try await grammars.grammar(structure) }
         // An id beyond 32 bits is no token; the engine refuses -1 by name.
         func tokens(_ ids: [Int]) -> [Int32] { ids.map { Int32(exactly: $0) ?? -1 } }
         switch prompt {
@@ -170,6 +177,13 @@ public final class LLM: Sendable {
             (request.prompt, request.features) = (prompt.tokens, prompt.features)
         }
         return try await engine.submit(request)
+    }
+
+    /// Compiles a structure, or finds out why that can't be, before it is part of a request. It is kept for a while.
+    ///
+    /// - Throws: `invalidParameter` for `structure`.
+    public func prepare(_ structure: OutputStructure) async throws(EngineError) {
+        _ = try await grammars.grammar(structure)
     }
 
     /// How many requests a caller should have with the engine at once to keep it busy: those that run, and as many that

@@ -56,6 +56,13 @@ extension SamplingParameters {
                 "badWords", word.utf8.count <= Self.maximumBadWordBytes,
                 "has a word of more than \(Self.maximumBadWordBytes) bytes")
         }
+        if structure != nil {
+            for (name, holds) in [
+                ("allowedTokenIDs", allowedTokenIDs == nil), ("ignoreEOS", !ignoreEOS), ("minTokens", minTokens == 0),
+            ] {
+                try Self.check(name, holds, "must not be set for an answer that is held to a structure")
+            }
+        }
         try Self.check(
             "stop", stop.count <= Self.maximumStopStrings, "may have \(Self.maximumStopStrings) strings at most")
         for string in stop {

@@ -1,6 +1,8 @@
+public import MartletGrammar
+
 /// How the tokens of an answer are chosen, and when it ends. The names and meanings are those of vLLM and OpenAI's API.
 ///
-/// The order in which they act: logit bias; `allowedTokenIDs`, `badWords` and `minTokens`; penalties; temperature; min-p;
+/// The order in which they act: `structure` and `allowedTokenIDs`; logit bias; `badWords` and `minTokens`; penalties; temperature; min-p;
 /// top-k; top-p; typical-p; XTC; the draw. At temperature 0 what comes after it does nothing.
 public struct SamplingParameters: Sendable, Hashable {
     /// How many answers to give. Their parts come mixed in one stream, each with the index of its answer; answer i has the
@@ -45,6 +47,9 @@ public struct SamplingParameters: Sendable, Hashable {
     /// Words that the answer must not have: the token that would complete one, in its spelling with or without a space
     /// before it, can't be chosen. The prompt's tokens don't count.
     public var badWords: [String] = []
+
+    /// The form that the answer has to have. It ends where the form is complete; where `maxTokens` comes first it is cut off.
+    public var structure: OutputStructure?
 
     /// Makes random choices repeatable: the same prompt, parameters and seed give the same answer, whatever else the
     /// engine does at the time. Nil draws a new seed for each request.

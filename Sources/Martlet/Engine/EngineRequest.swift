@@ -1,3 +1,4 @@
+package import MartletGrammar
 package import MartletGraph
 
 /// A request as the engine takes it: tokenized, and with what turns its answer into text.
@@ -9,6 +10,8 @@ package struct EngineRequest: Sendable {
     package var options: RequestOptions
     /// The token sequences that spell `parameters.badWords`.
     package var badWords: [[Int32]]
+    /// `parameters.structure`, compiled.
+    package var grammar: Grammar?
     package var decoder: any TokenDecoder
 
     package init(

@@ -1,3 +1,6 @@
+import Dispatch
+import MartletGrammar
+
 extension LLMEngine {
     /// One step of everything: plan, compute, draw, hand over.
     ///
@@ -88,7 +91,14 @@ extension LLMEngine {
                 guard let token, scheduler.running[entry.index].isDrafted(token, at: position) else { break }
             }
             firstRow += entry.drawCount
+            prepareMask(of: request)
         }
+    }
+
+    /// While the model computes the next step, another thread finds out what may be drawn in it.
+    private func prepareMask(of request: ActiveRequest) {
+        guard let matcher = request.sampling.matcher, !matcher.hasPreparedMask else { return }
+        maskQueue.async { matcher.prepareMask() }
     }
 
     private func row(_ index: Int, of logits: UnsafeBufferPointer<Float>) -> UnsafeBufferPointer<Float> {

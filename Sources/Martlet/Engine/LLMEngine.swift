@@ -1,3 +1,4 @@
+import Dispatch
 import MartletGraph
 
 /// Runs one model for many requests at once, on a thread of its own.
@@ -20,6 +21,8 @@ public actor LLMEngine {
     var samples: [Result<SampledToken, EngineError>] = []
     var drawn = DrawnTokens()
     let targetSeconds: Double?
+    /// Computes masks of structured answers beside the engine's thread.
+    let maskQueue = DispatchQueue(label: "martlet-masks")
     private let endTokens: [Int32]
     private let seed: UInt64?
     private var nextID: UInt64 = 0
@@ -119,6 +122,9 @@ public actor LLMEngine {
         // They are the same for all answers.
         let promptLogprobs = id.choice == 0 ? parameters.promptLogprobs : nil
         let stopTokens = parameters.stopTokenIDs.map { Int32($0) } + (parameters.ignoreEOS ? [] : endTokens)
+        guard request.grammar == nil || !stopTokens.isEmpty else {
+            throw .invalid("structure", "needs a model that has a token to end its answers")
+        }
         try scheduler.add(
             RequestState(
                 id: id, prompt: request.prompt,
@@ -129,7 +135,9 @@ public actor LLMEngine {
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
             sampling: SamplingState(
-                parameters, prompt: request.prompt.filter { $0 >= 0 }, stopTokens: stopTokens, badWords: request.badWords,
+                parameters, prompt: request.prompt.filter { $0 >= 0 }, stopTokens: stopTokens,
+                badWords: request.badWords,
+                grammar: request.grammar,
                 seed: parameters.seed.map { $0 &+ UInt64(id.choice) } ?? drawSeed(for: id)),
             events: continuation)
         active[id]?.promptLogprobs = promptLogprobs.map { PromptLogprobs(alternatives: $0) }

@@ -51,7 +51,7 @@ package struct Sampler: ~Copyable {
         guard let row = logits.baseAddress else { preconditionFailure("a row has logits") }
         var adjusted = row
         if state.adjustsLogits {
-            state.adjust(row, into: adjustedLogits, count: vocabularySize)
+            try state.adjust(row, into: adjustedLogits, count: vocabularySize)
             adjusted = UnsafePointer(adjustedLogits)
         }
         let peak = try scan(adjusted)

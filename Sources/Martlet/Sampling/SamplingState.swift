@@ -1,3 +1,5 @@
+package import MartletGrammar
+
 /// What the sampler knows about one request.
 package struct SamplingState: Sendable {
     /// Temperatures below this are greedy: dividing by them would leave one token anyway, or overflow.
@@ -28,14 +30,18 @@ package struct SamplingState: Sendable {
     package private(set) var counts: TokenCounts?
     /// Nil when there are no bad words.
     private var bannedSequences: BannedSequences?
+    /// Where the answer stands in its structure, if it has to have one.
+    package private(set) var matcher: GrammarMatcher?
 
     /// - Parameters:
     ///   - parameters: validated for the model's vocabulary.
     ///   - stopTokens: the tokens that end this request, end-of-sequence tokens included unless they are ignored.
     ///   - badWords: the sequences that spell `parameters.badWords`, none of them empty.
+    ///   - grammar: `parameters.structure`, compiled.
     ///   - seed: of the request: `parameters.seed`, or one drawn for it.
     package init(
-        _ parameters: SamplingParameters, prompt: [Int32], stopTokens: [Int32], badWords: [[Int32]] = [], seed: UInt64
+        _ parameters: SamplingParameters, prompt: [Int32], stopTokens: [Int32], badWords: [[Int32]] = [],
+        grammar: Grammar? = nil, seed: UInt64
     ) {
         temperature = parameters.temperature
         topK = max(0, parameters.topK)
@@ -50,6 +56,7 @@ package struct SamplingState: Sendable {
         logitBias = parameters.logitBias.map { (Int32($0.key), $0.value) }
         allowedTokens = parameters.allowedTokenIDs.map { $0.map { Int32($0) } }
         bannedSequences = badWords.isEmpty ? nil : BannedSequences(badWords)
+        matcher = grammar.map(GrammarMatcher.init)
         self.stopTokens = stopTokens
         minTokens = parameters.minTokens
         self.seed = seed
@@ -64,7 +71,8 @@ package struct SamplingState: Sendable {
 
     /// Whether the logits change before the temperature is applied.
     var adjustsLogits: Bool {
-        counts != nil || !logitBias.isEmpty || allowedTokens != nil || bannedSequences != nil || masksStopTokens
+        counts != nil || !logitBias.isEmpty || allowedTokens != nil || matcher != nil || bannedSequences != nil
+            || masksStopTokens
     }
 
     /// Takes note of a generated token.
@@ -72,12 +80,19 @@ package struct SamplingState: Sendable {
         generatedCount += 1
         counts?.record(token)
         bannedSequences?.record(token)
+        matcher?.accept(token)
     }
 
     /// Copies a row of logits with bias, masks and penalties. Each token's logit is changed by its own entries only, so
     /// their order in the lists doesn't matter.
-    func adjust(_ row: UnsafePointer<Float>, into logits: UnsafeMutablePointer<Float>, count: Int) {
-        if let allowedTokens {
+    ///
+    /// - Throws: `samplingFailed` where the answer's structure is too complex to follow.
+    func adjust(
+        _ row: UnsafePointer<Float>, into logits: UnsafeMutablePointer<Float>, count: Int
+    ) throws(EngineError) {
+        if let matcher {
+            try mask(row, into: logits, count: count, matcher)
+        } else if let allowedTokens {
             logits.update(repeating: -.infinity, count: count)
             for token in allowedTokens { logits[Int(token)] = row[Int(token)] }
         } else {
@@ -96,5 +111,21 @@ package struct SamplingState: Sendable {
             if entry.generated > 0 { logit -= presencePenalty }
             logits[Int(entry.token)] = logit
         }
+    }
+
+    /// Leaves the tokens that the answer's structure admits. Where the answer may end, it may also end with a stop token.
+    private func mask(
+        _ row: UnsafePointer<Float>, into logits: UnsafeMutablePointer<Float>, count: Int, _ matcher: GrammarMatcher
+    ) throws(EngineError) {
+        let next: (tokens: TokenMask, isComplete: Bool)
+        do {
+            next = try matcher.mask()
+        } catch {
+            throw EngineError(.samplingFailed, "the answer's structure: \(error)")
+        }
+        logits.update(repeating: -.infinity, count: count)
+        next.tokens.forEachToken { if $0 < count { logits[$0] = row[$0] } }
+        guard next.isComplete else { return }
+        for token in stopTokens where token < count { logits[Int(token)] = row[Int(token)] }
     }
 }

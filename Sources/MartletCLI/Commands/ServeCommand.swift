@@ -23,12 +23,29 @@ struct ServeCommand: AsyncParsableCommand {
             "A key that requests must have; may be given several times.",
             discussion: "Also $MARTLET_API_KEY, which other users of the machine can't see."))
     var apiKey: [String] = []
+    @Option(help: "A file with such keys, one a line.")
+    var apiKeyFile: String?
     @Option(help: "A name that the Host and Origin headers may have besides localhost; may be given several times.")
     var allowedHost: [String] = []
+    @Option(
+        help:
+            "An origin of web pages that may call the server, as https://chat.example.org; may be given several times.")
+    var corsOrigin: [String] = []
+    @Option(help: "A path of a socket to listen on, instead of a host and a port.")
+    var unixSocket: String?
+    enum MetricsNames: String, ExpressibleByArgument { case martlet, vllm }
+    @Option(help: "What the names of metrics begin with.")
+    var metricsCompat = MetricsNames.martlet
+    @Flag(help: "Serve no page at /.")
+    var noWebPage = false
     @OptionGroup var names: ServedModelNameOption
     @OptionGroup var limits: EngineLimitOptions
     @Option(help: "Requests that wait while others run; more are refused with 429.")
     var maxQueuedRequests = 256
+    @Option(help: "Seconds that a request may take in all; 408 beyond. Default: no limit.")
+    var requestTimeout: Double?
+    @Option(help: "Seconds that a request may wait for its turn; 503 beyond. Default: no limit.")
+    var queueTimeout: Double?
     @Option(help: "Largest body of a request, in MiB.")
     var maxBody = 16
     @Option(help: "Seconds that requests may take to end after SIGTERM.")
@@ -46,6 +63,9 @@ struct ServeCommand: AsyncParsableCommand {
         }
         guard (1...1024).contains(maxBody) else { throw ValidationError("--max-body must be 1 to 1024") }
         guard (0...86_400).contains(drainTimeout) else { throw ValidationError("--drain-timeout must be 0 to 86400") }
+        for (name, value) in [("request-timeout", requestTimeout), ("queue-timeout", queueTimeout)] {
+            if let value, !(0.001...1e6).contains(value) { throw ValidationError("--\(name) must be 0.001 to 1000000") }
+        }
         guard !apiKey.contains("") else { throw ValidationError("--api-key must not be empty") }
     }
 
@@ -59,7 +79,19 @@ struct ServeCommand: AsyncParsableCommand {
         options.port = port
         options.apiKeys =
             apiKey + [ProcessInfo.processInfo.environment["MARTLET_API_KEY"]].compactMap { $0 }.filter { !$0.isEmpty }
+        if let apiKeyFile {
+            let keys = try String(contentsOfFile: apiKeyFile, encoding: .utf8).split(whereSeparator: \.isNewline)
+                .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+            guard !keys.isEmpty else { throw ValidationError("\(apiKeyFile) has no keys") }
+            options.apiKeys += keys
+        }
+        options.usesMetricNamesOfVLLM = metricsCompat == .vllm
         options.allowedHosts = allowedHost
+        options.allowedOrigins = corsOrigin
+        options.unixSocket = unixSocket
+        options.servesWebPage = !noWebPage
+        options.requestTimeout = requestTimeout.map { .seconds($0) }
+        options.queueTimeout = queueTimeout.map { .seconds($0) }
         options.modelNames = names.names(of: path)
         options.maxBodyBytes = maxBody << 20
         options.refusesUnknownFields = strict
@@ -69,7 +101,8 @@ struct ServeCommand: AsyncParsableCommand {
         let name = options.modelNames[0]
         let authority = host.contains(":") ? "[\(host)]" : host
         let server = Server(llm, options: options, version: MartletCommand.version, logger: logger) { port in
-            Terminal.warn("\(name) at http://\(authority):\(port)/v1")
+            let place = unixSocket.map { "unix:\($0)" } ?? "http://\(authority):\(port)/v1"
+            Terminal.warn("\(name) at \(place)")
         }
         try await server.runUntilSignalled()
     }

@@ -7,22 +7,35 @@ import MartletJinja
 import NIOCore
 
 extension APIResponder {
+    /// OpenAI's chat and text completions.
     func completions(
         _ kind: CompletionRequest.Kind, _ request: Request, _ context: APIContext
     ) async throws -> Response {
         let document = try await document(of: request, context)
+        return try await answer(kind, document, context) { completion, created in
+            CompletionResponse(completion, model: model, created: created)
+        }
+    }
+
+    /// Answers a chat or a text completion in the dialect that it was asked for in.
+    func answer(
+        _ kind: CompletionRequest.Kind, _ document: Value, _ context: APIContext,
+        dialect: (CompletionRequest, _ created: Int) -> any Dialect
+    ) async throws -> Response {
         try checkReadiness()
         let disconnection = try await context.disconnection
-        let completion = try CompletionRequest(kind, document, for: model)
+        var completion = try CompletionRequest(kind, document, for: model)
+        completion.options.timeout = options.requestTimeout
+        completion.options.queueTimeout = options.queueTimeout
         if options.refusesUnknownFields, let name = completion.unknownFields.first {
             throw APIError(400, "Unknown parameter: '\(name)'.", parameter: name, code: "unknown_parameter")
         }
-        let created = Int(Date().timeIntervalSince1970)
+        let dialect = dialect(completion, Int(Date().timeIntervalSince1970))
         var response: Response
         if completion.streams {
-            response = try await stream(completion, created: created, disconnection)
+            response = try await stream(completion, dialect.events(), disconnection)
         } else {
-            response = Response(json: try await answer(completion, created: created, disconnection))
+            response = Response(json: try await whole(completion, dialect, disconnection))
         }
         if !completion.unknownFields.isEmpty {
             response.headers[.martletWarning] =
@@ -31,16 +44,16 @@ extension APIResponder {
         return response
     }
 
-    private func answer(
-        _ request: CompletionRequest, created: Int, _ disconnection: Disconnection
+    private func whole(
+        _ request: CompletionRequest, _ dialect: any Dialect, _ disconnection: Disconnection
     ) async throws -> Value {
         let observers = (0..<request.choiceCount).map { _ in RequestObserver(metrics) }
         do {
-            let document = try await disconnection.run { [model] in
-                try await request.complete(on: model, created: created) { observers[$0].observe($1) }
+            let completions = try await disconnection.run { [llm = model.llm] in
+                try await request.completions(on: llm) { observers[$0].observe($1) }
             }
             for observer in observers { observer.finish() }
-            return document
+            return dialect.document(completions)
         } catch let error as APIError {
             // Nothing was begun, or the engine failed: no request of which there is something to tell.
             throw error
@@ -58,7 +71,7 @@ extension APIResponder {
 
     /// Errors before the first token are plain HTTP, so the response begins with it.
     private func stream(
-        _ request: CompletionRequest, created: Int, _ disconnection: Disconnection
+        _ request: CompletionRequest, _ events: any AnswerEvents, _ disconnection: Disconnection
     ) async throws -> Response {
         let stream = try await CompletionStream(request, on: model, metrics: metrics)
         disconnection.onDisconnect { stream.cancel() }
@@ -68,8 +81,6 @@ extension APIResponder {
         } catch let error as EngineError {
             throw APIError(error, prompt: request.kind.promptField)
         }
-        let events = ServerSentEvents(
-            CompletionResponse(request, model: model, created: created), request)
         let body = ResponseBody { writer in
             defer { disconnection.onDisconnect(nil) }
             var events = events
@@ -80,13 +91,12 @@ extension APIResponder {
                 }
                 try await writer.write(ByteBuffer(string: events.end()))
             } catch let error as EngineError {
-                let text = ServerSentEvents.text(APIError(error, prompt: request.kind.promptField).json)
+                let text = events.text(APIError(error, prompt: request.kind.promptField))
                 try await writer.write(ByteBuffer(string: text))
             }
             try await writer.finish(nil)
         }
         return Response(
-            status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
-            body: body)
+            status: .ok, headers: [.contentType: events.contentType, .cacheControl: "no-cache"], body: body)
     }
 }

@@ -52,7 +52,7 @@ struct APIResponder: HTTPResponder {
         do {
             response = try await route(request, context)
         } catch let error as APIError {
-            response = self.response(to: error)
+            response = self.response(to: error, ErrorStyle(path: request.uri.path))
         } catch let error as HTTPParserError {
             // The connection can't go on; Hummingbird answers 400 and closes it.
             throw error
@@ -61,19 +61,32 @@ struct APIResponder: HTTPResponder {
             response = Response(status: .init(code: 499, reasonPhrase: "Client Closed Request"))
         } catch {
             logger.error("a request failed", metadata: ["request": "\(id)", "error": "\(error)"])
-            response = self.response(to: .internalError)
+            response = self.response(to: .internalError, ErrorStyle(path: request.uri.path))
         }
         response.headers[.requestID] = id
+        response.headers.append(contentsOf: access.corsHeaders(request))
         metrics.countHTTP(status: response.status.code)
         logger.info(
             "\(request.method) \(request.uri.path) \(response.status.code)",
-            metadata: ["request": "\(id)", "ms": "\(Int((ContinuousClock.now - start).seconds * 1000))"])
+            metadata: [
+                "request": "\(id)", "ms": "\(Int((ContinuousClock.now - start).seconds * 1000))",
+                "trace": "\(Self.traceID(of: request) ?? "-")",
+            ])
         return response
     }
 
     private func route(_ request: Request, _ context: APIContext) async throws -> Response {
         try access.checkOrigin(request)
+        if let response = access.preflight(request) { return response }
         let path = request.uri.path
+        if path == "/", options.servesWebPage {
+            try Self.check(request, .get)
+            return Response(html: WebPage.html, policy: WebPage.policy)
+        }
+        if path == "/docs", options.servesWebPage {
+            try Self.check(request, .get)
+            return Response(html: OpenAPI.page, policy: WebPage.policy)
+        }
         if path == "/health" || path == "/ready" {
             try Self.check(request, .get)
             if path == "/ready" { try checkReadiness() }
@@ -83,15 +96,28 @@ struct APIResponder: HTTPResponder {
         switch path {
         case "/v1/chat/completions": return try await completions(.chat, request, context)
         case "/v1/completions": return try await completions(.text, request, context)
+        case "/v1/responses": return try await responses(request, context)
+        case "/v1/messages": return try await messages(request, context)
+        case "/v1/messages/count_tokens": return try await countTokens(request, context)
+        case "/api/chat": return try await ollama(.chat, request, context)
+        case "/api/generate": return try await ollama(.generate, request, context)
+        case "/api/tags", "/api/ps", "/api/version": return try await ollamaInformation(request)
+        case "/api/show": return try await ollamaShow(request, context)
         case "/tokenize": return try await tokenize(request, context)
         case "/apply-template": return try await applyTemplate(request, context)
         case "/detokenize": return try await detokenize(request, context)
+        case "/openapi.json":
+            try Self.check(request, .get)
+            return Response(json: OpenAPI.document(version: version))
         case "/version":
             try Self.check(request, .get)
             return Response(json: .dictionary([("version", .string(version))]))
         case "/metrics":
             try Self.check(request, .get)
-            return Response(text: metrics.text(await model.llm.statistics, model: model.name))
+            return Response(
+                text: metrics.text(
+                    await model.llm.statistics, model: model.name,
+                    prefix: options.usesMetricNamesOfVLLM ? "vllm:" : "martlet:"))
         case "/v1/models":
             try Self.check(request, .get)
             return Response(
@@ -120,8 +146,8 @@ struct APIResponder: HTTPResponder {
             405, "Not allowed to \(request.method) on \(request.uri.path): use \(method).", code: "method_not_allowed")
     }
 
-    private func response(to error: APIError) -> Response {
-        var response = Response(json: error.json, status: error.status)
+    private func response(to error: APIError, _ style: ErrorStyle) -> Response {
+        var response = Response(json: style.document(error), status: style.status(error))
         if error.status == 429 {
             response.headers[.retryAfter] = String(metrics.retryAfterSeconds)
             metrics.countRejection()
@@ -129,6 +155,17 @@ struct APIResponder: HTTPResponder {
         if error.status == 405 { response.headers[.allow] = "GET, POST" }
         if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
         return response
+    }
+
+    /// Of W3C's Trace Context: version, trace, parent and flags.
+    private static func traceID(of request: Request) -> String? {
+        guard let header = request.headers[.traceparent] else { return nil }
+        let parts = header.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count >= 4, parts[0].count == 2, parts[1].count == 32, parts[2].count == 16,
+            parts[0] != "ff", parts[1].contains(where: { $0 != "0" }),
+            parts[..<3].allSatisfy({ $0.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) } })
+        else { return nil }
+        return String(parts[1])
     }
 
     /// The client's own, where it is short and plain.

@@ -9,12 +9,18 @@ struct AccessControl: Sendable {
     /// Names that `Host` and `Origin` may have; nil for any.
     private let hosts: Set<String>?
 
+    /// Whose pages may call.
+    private let origins: Set<String>
+
     private static let loopback: Set<String> = ["localhost", "127.0.0.1", "::1"]
 
     init(_ options: ServerOptions) {
         keys = options.apiKeys.map { Array($0.utf8) }
         let isLocal = Self.loopback.contains(options.host)
-        hosts = isLocal ? Self.loopback.union(options.allowedHosts.map { $0.lowercased() }) : nil
+        origins = Set(options.allowedOrigins.map { $0.lowercased() })
+        hosts =
+            isLocal || options.unixSocket != nil
+            ? Self.loopback.union(options.allowedHosts.map { $0.lowercased() }) : nil
     }
 
     /// - Throws: 401 unless the request has one of the keys, where there are any.
@@ -46,6 +52,7 @@ struct AccessControl: Sendable {
     ///
     /// - Throws: 403.
     func checkOrigin(_ request: Request) throws(APIError) {
+        if let origin = request.headers[.origin], origins.contains(origin.lowercased()) { return }
         guard let hosts else { return }
         if let authority = request.head.authority, !hosts.contains(Self.hostName(authority)) {
             throw APIError(403, "The Host header names another machine.", code: "forbidden")
@@ -55,6 +62,25 @@ struct AccessControl: Sendable {
                 throw APIError(403, "Requests from this Origin are not allowed.", code: "forbidden")
             }
         }
+    }
+
+    /// What tells a browser that a page may read the response (CORS), where it may.
+    func corsHeaders(_ request: Request) -> HTTPFields {
+        guard let origin = request.headers[.origin], origins.contains(origin.lowercased()) else { return [:] }
+        return [.accessControlAllowOrigin: origin, .vary: "Origin"]
+    }
+
+    /// The answer to a browser that asks before it lets a page call.
+    func preflight(_ request: Request) -> Response? {
+        guard request.method == .options, request.headers[.accessControlRequestMethod] != nil,
+            !corsHeaders(request).isEmpty
+        else { return nil }
+        return Response(
+            status: .noContent,
+            headers: [
+                .accessControlAllowMethods: "GET, POST", .accessControlMaxAge: "600",
+                .accessControlAllowHeaders: request.headers[.accessControlRequestHeaders] ?? "",
+            ])
     }
 
     /// "[::1]:8080" is "::1".

@@ -17,6 +17,7 @@ final class CompletionStream: Sendable {
     ///
     /// - Throws: `APIError` if it is refused.
     init(_ request: CompletionRequest, on model: ServedModel, metrics: ServerMetrics) async throws {
+        try await request.prepare(on: model.llm)
         var streams: [AsyncThrowingStream<RequestOutput, any Error>] = []
         for index in request.prompts.indices {
             do {

@@ -13,6 +13,18 @@ extension Response {
             body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 
+    /// A page, and what it may do.
+    init(html: String, policy: String) {
+        self.init(
+            status: .ok,
+            headers: [
+                .contentType: "text/html; charset=utf-8", .contentSecurityPolicy: policy,
+                .xContentTypeOptions: "nosniff",
+                .cacheControl: "no-cache",
+            ],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: html)))
+    }
+
     /// In Prometheus' text format.
     init(text: String) {
         self.init(
@@ -23,6 +35,7 @@ extension Response {
 
 extension HTTPField.Name {
     static let requestID = named("X-Request-Id")
+    static let traceparent = named("traceparent")
     static let apiKey = named("X-Api-Key")
     /// Where the request had fields that nobody knows.
     static let martletWarning = named("X-Martlet-Warning")

@@ -73,10 +73,12 @@ package final class ServerMetrics: Sendable {
     // MARK: Prometheus
 
     /// In Prometheus' text format.
-    func text(_ statistics: EngineStatistics, model: String) -> String {
+    ///
+    /// - Parameter prefix: of the names of metrics.
+    func text(_ statistics: EngineStatistics, model: String, prefix: String = "martlet:") -> String {
         let labels = "model_name=\"\(Self.escaped(model))\""
         func single(_ name: String, _ type: String, _ help: String, _ value: String) -> String {
-            "# HELP martlet:\(name) \(help)\n# TYPE martlet:\(name) \(type)\nmartlet:\(name){\(labels)} \(value)\n"
+            "# HELP \(prefix)\(name) \(help)\n# TYPE \(prefix)\(name) \(type)\n\(prefix)\(name){\(labels)} \(value)\n"
         }
         let usage = Double(statistics.usedCacheRows) / Double(max(statistics.cacheRows, 1))
         var text =
@@ -91,13 +93,13 @@ package final class ServerMetrics: Sendable {
             + single("generation_tokens_total", "counter", "Tokens generated.", "\(statistics.generatedTokens)")
         let state = state.withLock { $0 }
         text +=
-            "# HELP martlet:request_success_total Requests that ended.\n# TYPE martlet:request_success_total counter\n"
+            "# HELP \(prefix)request_success_total Requests that ended.\n# TYPE \(prefix)request_success_total counter\n"
         for (reason, count) in state.finished.sorted(by: { $0.key < $1.key }) {
-            text += "martlet:request_success_total{finished_reason=\"\(reason)\",\(labels)} \(count)\n"
+            text += "\(prefix)request_success_total{finished_reason=\"\(reason)\",\(labels)} \(count)\n"
         }
-        text += "# HELP martlet:http_requests_total Responses.\n# TYPE martlet:http_requests_total counter\n"
+        text += "# HELP \(prefix)http_requests_total Responses.\n# TYPE \(prefix)http_requests_total counter\n"
         for (status, count) in state.responses.sorted(by: { $0.key < $1.key }) {
-            text += "martlet:http_requests_total{status=\"\(status)\",\(labels)} \(count)\n"
+            text += "\(prefix)http_requests_total{status=\"\(status)\",\(labels)} \(count)\n"
         }
         for (name, help, histogram) in [
             ("time_to_first_token_seconds", "From arrival to the first token.", state.firstToken),
@@ -113,7 +115,7 @@ package final class ServerMetrics: Sendable {
             ("request_prompt_tokens", "Tokens of a prompt.", state.promptTokens),
             ("request_generation_tokens", "Tokens of an answer.", state.generationTokens),
         ] {
-            text += histogram.text("martlet:" + name, help, labels: labels)
+            text += histogram.text(prefix + name, help, labels: labels)
         }
         return text
     }

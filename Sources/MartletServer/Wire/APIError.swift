@@ -78,7 +78,10 @@ extension APIError {
         case .shutDown:
             self.init(503, "The server takes no more requests.", code: "service_unavailable")
             type = "server_error"
-        case .queueTimeout, .deadlineExceeded:
+        case .queueTimeout:
+            self.init(503, "The request waited for its turn longer than it may.", code: "service_unavailable")
+            type = "server_error"
+        case .deadlineExceeded:
             self.init(408, "The request took longer than it may.", code: "timeout")
             type = "server_error"
         case .samplingFailed, .stepFailed:

@@ -63,8 +63,13 @@ extension RequestFields {
             messages[messages.count - 1] = try Self.open(messages[messages.count - 1])
         }
         variables["add_generation_prompt"] = .bool(asksForAnswer ?? !isContinued)
+        if llm.templateSpells("tool") {
+            if !tools.isEmpty { variables["tools"] = .list(tools) }
+        } else {
+            guard tools.isEmpty || !llm.seesImages else { throw .unsupported("tools", "are unknown to this model") }
+            messages = ToolPrompt.messages(messages, tools: tools)
+        }
         variables["messages"] = .list(messages)
-        if !tools.isEmpty { variables["tools"] = .list(tools) }
         return ChatPrompt(variables: variables, images: reader.images, isContinued: isContinued)
     }
 

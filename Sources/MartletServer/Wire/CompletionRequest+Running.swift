@@ -9,16 +9,25 @@ extension CompletionRequest {
     package func complete(
         on model: ServedModel, created: Int, observe: @escaping @Sendable (Int, RequestOutput) -> Void = { _, _ in }
     ) async throws -> Value {
+        let completions = try await completions(on: model.llm, observe: observe)
+        return CompletionResponse(self, model: model, created: created).document(completions)
+    }
+
+    /// The answers to all prompts, in the order of the choices. The engine has a bounded number of them at a time.
+    ///
+    /// - Throws: `APIError`, or `CancellationError` when the task is cancelled.
+    func completions(
+        on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
+    ) async throws -> [Completion] {
+        try await prepare(on: llm)
         do {
-            let completions = try await completions(on: model.llm, observe: observe)
-            return CompletionResponse(self, model: model, created: created).document(completions)
+            return try await answers(on: llm, observe: observe)
         } catch let error as EngineError {
             throw APIError(error, prompt: kind.promptField)
         }
     }
 
-    /// The answers to all prompts, in the order of the choices. The engine has a bounded number of them at a time.
-    private func completions(
+    private func answers(
         on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
     ) async throws -> [Completion] {
         let atOnce = max(1, llm.concurrency / (parameters.bestOf ?? parameters.n))

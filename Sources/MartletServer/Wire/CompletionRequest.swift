@@ -19,10 +19,14 @@ package struct CompletionRequest: Sendable {
     /// The images that a chat shows.
     let images: [Data]
     package let parameters: SamplingParameters
-    package let options: RequestOptions
+    package var options: RequestOptions
     /// What text completions repeat of their prompts before what they add, and what chats repeat of the message that they
     /// continue.
     package let echo: Echo
+    /// Functions that the answer may call.
+    let tools: ToolUse?
+    /// The field that asked for `parameters.structure`.
+    private let structureField: String?
     package let streams: Bool
     package let includesUsage: Bool
     /// Fields that nobody knows. They are not used, and the caller is told.
@@ -43,6 +47,18 @@ package struct CompletionRequest: Sendable {
     static let maximumPrompts = 64
     static let maximumChoices = 128
 
+    /// Compiles the structure that answers are held to, before anything is begun.
+    ///
+    /// - Throws: 400 for one that can't be compiled.
+    package func prepare(on llm: LLM) async throws(APIError) {
+        guard let structure = parameters.structure else { return }
+        do {
+            try await llm.prepare(structure)
+        } catch {
+            throw .value(structureField ?? "structure", error.message.replacing("structure is refused: ", with: ""))
+        }
+    }
+
     /// How many choices the answer has.
     package var choiceCount: Int { prompts.count * parameters.n }
 
@@ -62,18 +78,20 @@ package struct CompletionRequest: Sendable {
         var echo = Echo()
         switch kind {
         case .chat:
-            let prompt = try fields.chatPrompt(model.llm)
+            tools = try fields.toolUse(ToolFormat(model.llm))
+            let prompt = try fields.chatPrompt(model.llm, tools: tools?.functions.map(\.document) ?? [])
             prompts = [try prompt.tokens(model.llm)]
             images = prompt.images
         case .text:
             (prompts, echo.texts) = try fields.textPrompts(model.llm)
             images = []
+            tools = nil
             if try fields.bool("echo") != true { echo.texts = [] }
         }
         let logprobs = try kind == .chat ? fields.chatLogprobs() : fields.integer("logprobs")
         streams = try fields.bool("stream") ?? false
         includesUsage = try fields.includesUsage(streams: streams)
-        echo.isAll = try !echo.texts.isEmpty && !streams && fields.takeZero("max_tokens")
+        if !echo.texts.isEmpty, !streams { echo.isAll = try fields.takeZero("max_tokens") }
         var parameters = try fields.samplingParameters(model.llm.defaultParameters)
         if echo.isAll { parameters.maxTokens = 1 }
         parameters.logprobs = logprobs
@@ -90,6 +108,7 @@ package struct CompletionRequest: Sendable {
         if kind == .text, parameters.maxTokens == nil {
             parameters.maxTokens = max(Self.defaultTextTokens, parameters.minTokens)
         }
+        structureField = try parameters.hold(to: fields.structure(), tools)
         if let logprobs, !(0...SamplingParameters.maximumLogprobs).contains(logprobs) {
             throw .value(
                 kind == .chat ? "top_logprobs" : "logprobs",
@@ -109,6 +128,33 @@ package struct CompletionRequest: Sendable {
             throw .contextLengthExceeded(
                 prompt: prompt.count, completion: parameters.maxTokens, limit: limit, parameter: kind.promptField)
         }
+    }
+}
+
+extension SamplingParameters {
+    /// Holds answers to the form that was asked for, and to calls of functions.
+    ///
+    /// - Returns: the field that asked for a form; nil for none.
+    /// - Throws: 400 for a structure that doesn't go together with other fields.
+    fileprivate mutating func hold(
+        to requested: RequestedStructure?, _ tools: ToolUse?
+    ) throws(APIError) -> String? {
+        if let tools {
+            if let requested, tools.isForced {
+                throw .value(requested.field, "must not be there where 'tool_choice' asks for a call")
+            }
+            if tools.format.needsSpecialTokens { skipSpecialTokens = false }
+            structure = tools.structure(requested?.structure)
+        }
+        structure = structure ?? requested?.structure
+        guard structure != nil else { return nil }
+        let field = requested?.field ?? "tools"
+        do {
+            try validate()
+        } catch {
+            throw APIError(error, prompt: field)
+        }
+        return field
     }
 }
 

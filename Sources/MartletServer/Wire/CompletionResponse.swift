@@ -2,7 +2,7 @@ package import Martlet
 package import MartletJinja
 
 /// Makes the documents that answer a `CompletionRequest`: one for the whole answer, or chunks of a stream.
-package struct CompletionResponse: Sendable {
+package struct CompletionResponse: Dialect {
     private let request: CompletionRequest
     private let id: String
     private let created: Int
@@ -17,6 +17,8 @@ package struct CompletionResponse: Sendable {
         llm = model.llm
         id = (request.kind == .chat ? "chatcmpl-" : "cmpl-") + String.randomHex(count: 32)
     }
+
+    func events() -> any AnswerEvents { ServerSentEvents(self, request) }
 
     private var kind: CompletionRequest.Kind { request.kind }
 
@@ -36,11 +38,17 @@ package struct CompletionResponse: Sendable {
     private func choice(_ index: Int, _ completion: Completion) -> Value {
         var members: [(String, Value)] = [("index", .int(index))]
         var logprobs = logprobs(completion.logprobs, offset: 0)
+        var reason = completion.finishReason.rawValue
         switch kind {
         case .chat:
-            let message: [(String, Value)] = [
-                ("role", .string("assistant")), ("content", .string(completion.text)), ("refusal", .null),
-            ]
+            var message: [(String, Value)] = [("role", .string("assistant"))]
+            let (text, calls) = request.tools?.read(completion.text) ?? (completion.text, [])
+            message.append(("content", text.isEmpty && !calls.isEmpty ? .null : .string(text)))
+            message.append(("refusal", .null))
+            if !calls.isEmpty {
+                message.append(("tool_calls", .list(calls.map(\.json))))
+                if reason == FinishReason.stop.rawValue { reason = Self.callsReason }
+            }
             members.append(("message", .dictionary(message)))
         case .text:
             members.append(("text", .string(request.echoText(index) + completion.text)))
@@ -49,12 +57,15 @@ package struct CompletionResponse: Sendable {
             }
         }
         members.append(("logprobs", logprobs))
-        members.append(("finish_reason", .string(completion.finishReason.rawValue)))
+        members.append(("finish_reason", .string(reason)))
         if !request.echo.hasLogprobs, let prompt = completion.promptLogprobs {
             members.append(("prompt_logprobs", promptLogprobs(prompt)))
         }
         return .dictionary(members)
     }
+
+    /// Why a choice ended that calls functions.
+    static let callsReason = "tool_calls"
 
     // MARK: Chunks
 
@@ -97,12 +108,23 @@ package struct CompletionResponse: Sendable {
             ]))
     }
 
+    /// A part of a chat's choice that is no plain text.
+    ///
+    /// - Parameter output: whose log-probabilities the chunk has.
+    func deltaChunk(_ index: Int, _ delta: [(String, Value)], _ output: RequestOutput?) -> Value {
+        chunk(
+            .dictionary([
+                ("index", .int(index)), ("delta", .dictionary(delta)),
+                ("logprobs", logprobs(output?.logprobs, offset: 0)), ("finish_reason", .null),
+            ]))
+    }
+
     /// The last chunk of a choice: why it ended, and no text.
-    package func finishChunk(_ index: Int, _ reason: FinishReason) -> Value {
+    package func finishChunk(_ index: Int, _ reason: String) -> Value {
         chunk(
             .dictionary([
                 ("index", .int(index)), kind == .chat ? ("delta", .dictionary([])) : ("text", .string("")),
-                ("logprobs", .null), ("finish_reason", .string(reason.rawValue)),
+                ("logprobs", .null), ("finish_reason", .string(reason)),
             ]))
     }
 
@@ -224,7 +246,9 @@ extension Completion {
 
 extension Usage {
     /// Of several answers to each of some prompts. A prompt counts once, as in OpenAI's API.
-    static func sum(_ completions: [Completion], choices: Int) -> Usage { sum(completions.map(\.usage), choices: choices) }
+    static func sum(_ completions: [Completion], choices: Int) -> Usage {
+        sum(completions.map(\.usage), choices: choices)
+    }
 
     static func sum(_ usages: [Usage], choices: Int) -> Usage {
         var total = Usage.sum(usages)

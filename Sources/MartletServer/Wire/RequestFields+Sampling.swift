@@ -82,6 +82,7 @@ extension RequestFields {
 
     /// Fields that Martlet knows and does not do (yet). Values that ask for nothing are fine.
     mutating func refuseUnsupported() throws(APIError) {
+        // Where they mean something they were taken before.
         for name in ["tools", "functions", "logit_processors", "logits_processors", "mm_processor_kwargs"] {
             if let value = take(name), value.array?.isEmpty != true { throw .unsupported(name) }
         }
@@ -89,8 +90,8 @@ extension RequestFields {
             if let value = take(name), !["none", "auto"].contains(value.asString) { throw .unsupported(name) }
         }
         for name in [
-            "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs", "audio",
-            "prediction", "web_search_options", "truncate_prompt_tokens", "chat_template", "documents", "suffix",
+            "guided_whitespace_pattern", "audio", "prediction", "web_search_options", "truncate_prompt_tokens",
+            "chat_template", "documents", "suffix",
             "reasoning_effort", "verbosity",
         ] where take(name) != nil {
             throw .unsupported(name)
@@ -98,18 +99,11 @@ extension RequestFields {
         for name in ["use_beam_search", "echo", "store"] {
             if try bool(name) == true { throw .unsupported(name) }
         }
-        if let format = take("response_format"), format["type"]?.asString != "text" {
-            throw .unsupported("response_format", "is supported for {\"type\": \"text\"} only")
-        }
         if let modalities = try strings("modalities"), modalities != ["text"] {
             throw .unsupported("modalities", "is supported for [\"text\"] only")
         }
         // Labels for the caller's own books: they change nothing about an answer.
-        for name in [
-            "user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls",
-        ] {
-            _ = take(name)
-        }
+        for name in ["user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key"] { _ = take(name) }
     }
 }
 

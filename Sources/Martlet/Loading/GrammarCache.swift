@@ -1,0 +1,66 @@
+import Dispatch
+import MartletGrammar
+import MartletTokenizers
+import Synchronization
+
+/// Structures compiled for one vocabulary, the last few of them: what one request finds out serves the next.
+final class GrammarCache: Sendable {
+    private let tokenizer: Tokenizer
+    /// The vocabulary as a trie takes a tenth of a second: it is made for the first request that needs it.
+    private let trie = Mutex<TokenTrie?>(nil)
+    /// The last used at the end.
+    private let grammars = Mutex<[(structure: OutputStructure, grammar: Grammar)]>([])
+
+    private let queue = DispatchQueue(label: "martlet-grammars")
+
+    private static let capacity = 16
+
+    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+
+    /// - Throws: `invalidParameter` for what can't be compiled.
+    func grammar(_ structure: OutputStructure) async throws(EngineError) -> Grammar {
+        if let known = take(structure) { return known }
+        // What takes long to compile must not hold up others' requests, so it is done elsewhere, one after the other.
+        let result = await withCheckedContinuation { continuation in
+            queue.async {
+                continuation.resume(
+                    returning: Result { () throws(EngineError) -> Grammar in
+                        // Another request may have asked for it meanwhile.
+                        if let known = self.take(structure) { return known }
+                        return try self.compile(structure)
+                    })
+            }
+        }
+        return try result.get()
+    }
+
+    private func compile(_ structure: OutputStructure) throws(EngineError) -> Grammar {
+        let trie = trie.withLock { trie in
+            if let trie { return trie }
+            let made = TokenTrie(tokenizer)
+            trie = made
+            return made
+        }
+        do {
+            let grammar = try Grammar(structure, trie)
+            // What is too complex to follow shows here already, as a rule.
+            _ = try GrammarMatcher(grammar).mask()
+            grammars.withLock { grammars in
+                if grammars.count == Self.capacity { grammars.removeFirst() }
+                grammars.append((structure, grammar))
+            }
+            return grammar
+        } catch {
+            throw .invalid("structure", "is refused: \(error)")
+        }
+    }
+
+    private func take(_ structure: OutputStructure) -> Grammar? {
+        grammars.withLock { grammars in
+            guard let index = grammars.lastIndex(where: { $0.structure == structure }) else { return nil }
+            let entry = grammars.remove(at: index)
+            grammars.append(entry)
+            return entry.grammar
+        }
+    }
+}

@@ -1,0 +1,40 @@
+/// Follows one answer through a grammar. A value: a copy goes its own way, as a draft does.
+package struct GrammarMatcher: Sendable {
+    private let grammar: Grammar
+    private var position = Grammar.Position(generation: -1, state: 0)
+    /// The answer so far, for the day when the grammar has forgotten its states.
+    private var history: [UInt8] = []
+    /// Whether a token came, even if it spelled nothing but a space that does not count.
+    private var hasBegun = false
+    /// Why it can't be followed any further.
+    private var failure: GrammarError?
+
+    package init(_ grammar: Grammar) { self.grammar = grammar }
+
+    /// The tokens that may come next, and whether the answer may end here.
+    ///
+    /// - Throws: `tooComplex`.
+    package func mask() throws(GrammarError) -> (tokens: TokenMask, isComplete: Bool) {
+        if let failure { throw failure }
+        return try grammar.mask(position, history: history, isFirst: !hasBegun)
+    }
+
+    /// Takes a token of the answer. Behind one that does not fit no token may follow.
+    package mutating func accept(_ token: Int32) {
+        guard failure == nil else { return }
+        var bytes = grammar.trie.bytes(of: token) ?? []
+        if !hasBegun, grammar.trie.leadingSpaces > 0, bytes.first == UInt8(ascii: " ") { bytes.removeFirst() }
+        hasBegun = true
+        history += bytes
+        do {
+            position = try grammar.advance(position, history: history, new: bytes.count)
+        } catch {
+            failure = error
+        }
+    }
+
+    /// Has the next mask ready before it is asked for.
+    package func prepareMask() { _ = try? mask() }
+
+    package var hasPreparedMask: Bool { grammar.knowsMask(position) }
+}

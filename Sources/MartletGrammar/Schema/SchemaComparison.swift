@@ -1,0 +1,88 @@
+import MartletJinja
+
+/// Finds out whether no value satisfies two schemas: then `oneOf` is as good as `anyOf`.
+struct SchemaComparison {
+    let reader: SchemaReader
+
+    private static let deepest = 4
+
+    /// - Throws: `unsupported` where alternatives may overlap.
+    mutating func checkDisjoint(_ alternatives: [Subschema]) throws(GrammarError) {
+        var all: [SchemaConstraints] = []
+        for alternative in alternatives {
+            var constraints = SchemaConstraints()
+            try reader.gather(alternative, into: &constraints)
+            all.append(constraints)
+        }
+        for second in all.indices {
+            for first in 0..<second where try !areDisjoint(all[first], all[second], depth: 0) {
+                throw .unsupported(
+                    "the schema at \(alternatives[second].path): 'oneOf' is supported where no two alternatives can both "
+                        + "hold; \(first) and \(second) may; use 'anyOf'")
+            }
+        }
+    }
+
+    private func areDisjoint(
+        _ a: SchemaConstraints, _ b: SchemaConstraints, depth: Int
+    ) throws(GrammarError) -> Bool {
+        if a.isFalse || b.isFalse { return true }
+        let common = try types(a).intersection(types(b))
+        if common.isEmpty { return true }
+        if let left = a.values, let right = b.values {
+            var texts: Set<String> = []
+            for value in left { texts.insert(try JSONText.text(value)) }
+            for value in right where texts.contains(try JSONText.text(value)) { return false }
+            return true
+        }
+        guard common.count == 1, depth < Self.deepest else { return false }
+        switch common.first {
+        case .object: return try areObjectsDisjoint(a, b, depth: depth)
+        case .number:
+            return Self.precedes(a.upper, b.lower) || Self.precedes(b.upper, a.lower)
+        case .string:
+            return a.maxLength.map { $0 < b.minLength } ?? false || b.maxLength.map { $0 < a.minLength } ?? false
+        case .array:
+            return a.maxItems.map { $0 < b.minItems } ?? false || b.maxItems.map { $0 < a.minItems } ?? false
+        default: return false
+        }
+    }
+
+    /// The types that a value can have.
+    private func types(_ constraints: SchemaConstraints) throws(GrammarError) -> Set<JSONType> {
+        guard let values = constraints.values else { return constraints.types }
+        return constraints.types.intersection(values.compactMap(JSONType.init))
+    }
+
+    private static func precedes(_ upper: NumberBound?, _ lower: NumberBound?) -> Bool {
+        guard let upper, let lower else { return false }
+        return upper.value < lower.value || upper.value == lower.value && !(upper.isInclusive && lower.isInclusive)
+    }
+
+    private func areObjectsDisjoint(
+        _ a: SchemaConstraints, _ b: SchemaConstraints, depth: Int
+    ) throws(GrammarError) -> Bool {
+        for (left, right) in [(a, b), (b, a)] {
+            // A member that one wants and the other forbids.
+            for name in left.required {
+                for part in right.members where part.additional?.value.isFalse == true {
+                    if !part.properties.contains(where: { $0.name == name }), part.patterns.isEmpty { return true }
+                }
+            }
+        }
+        // A member that both want, with values that differ: what tells the alternatives apart.
+        for name in a.required where b.required.contains(name) {
+            let (left, right) = (Self.schemas(name, a), Self.schemas(name, b))
+            guard !left.isEmpty, !right.isEmpty else { continue }
+            var (x, y) = (SchemaConstraints(), SchemaConstraints())
+            for schema in left { try reader.gather(schema, into: &x) }
+            for schema in right { try reader.gather(schema, into: &y) }
+            if try areDisjoint(x, y, depth: depth + 1) { return true }
+        }
+        return false
+    }
+
+    private static func schemas(_ name: String, _ constraints: SchemaConstraints) -> [Subschema] {
+        constraints.members.flatMap { $0.properties.filter { $0.name == name }.map(\.schema) }
+    }
+}

@@ -1,0 +1,57 @@
+import MartletJinja
+
+/// What several schemas say together, keyword by keyword.
+struct SchemaConstraints {
+    /// What one schema says about the members of objects.
+    struct Members {
+        var properties: [(name: String, schema: Subschema)] = []
+        var patterns: [(expression: String, schema: Subschema)] = []
+        var additional: Subschema?
+    }
+
+    /// What one schema says about the elements of arrays.
+    struct Elements {
+        var prefix: [Subschema] = []
+        var rest: Subschema?
+    }
+
+    /// Alternatives, of which any one has to hold.
+    struct Group {
+        var alternatives: [Subschema]
+        /// Exactly one.
+        var isExclusive: Bool
+    }
+
+    var types = Set(JSONType.allCases)
+    var integersOnly = false
+    /// `enum` and `const`.
+    var values: [Value]?
+    var minLength = 0
+    var maxLength: Int?
+    var patterns: [String] = []
+    var formats: [String] = []
+    var lower: NumberBound?
+    var upper: NumberBound?
+    var divisor = 1
+    var elements: [Elements] = []
+    var minItems = 0
+    var maxItems: Int?
+    var members: [Members] = []
+    var required: [String] = []
+    var minProperties = 0
+    var maxProperties: Int?
+    var names: [Subschema] = []
+    var groups: [Group] = []
+    /// Nothing satisfies it.
+    var isFalse = false
+    /// Whether anything was said.
+    var isTrivial = true
+
+    var hasStringConstraints: Bool { minLength > 0 || maxLength != nil || !patterns.isEmpty || !formats.isEmpty }
+    var hasNumberConstraints: Bool { lower != nil || upper != nil || divisor != 1 }
+    /// Whether `types` and `integersOnly` say all.
+    var isOnlyTypes: Bool {
+        !hasStringConstraints && !hasNumberConstraints && elements.isEmpty && minItems == 0 && maxItems == nil
+            && members.isEmpty && required.isEmpty && minProperties == 0 && maxProperties == nil && names.isEmpty
+    }
+}

@@ -1,0 +1,120 @@
+import MartletJinja
+
+/// Requests of Ollama's API, as those of OpenAI's.
+struct OllamaRequest {
+    enum Route: Sendable { case chat, generate }
+
+    let kind: CompletionRequest.Kind
+    let document: Value
+
+    init(_ route: Route, _ original: Value) throws(APIError) {
+        var fields = try RequestFields(original)
+        var result: [(String, Value)] = []
+        if let model = fields.take("model") { result.append(("model", Self.withoutTag(model))) }
+        for name in ["suffix", "template", "context"] {
+            if let value = fields.take(name), value.isPresent, value.asString != "" { throw .unsupported(name) }
+        }
+        if let think = fields.take("think") {
+            if case .bool(false) = think {} else { throw .unsupported("think") }
+        }
+        // The model stays as long as the server does.
+        _ = fields.take("keep_alive")
+        result.append(("stream", .bool(try fields.bool("stream") ?? true)))
+        let system = try fields.string("system")
+        switch route {
+        case .chat:
+            kind = .chat
+            guard let messages = fields.take("messages") else { throw .missing("messages") }
+            result.append(("messages", try Self.messages(messages)))
+        case .generate:
+            let isRaw = try fields.bool("raw") ?? false
+            kind = isRaw ? .text : .chat
+            let prompt = try fields.string("prompt") ?? ""
+            let images = fields.take("images")
+            if isRaw {
+                result.append(("prompt", .string(prompt)))
+                if images?.isPresent == true || system != nil { throw .value("raw", "goes with a prompt only") }
+            } else {
+                var messages: [Value] = []
+                if let system, !system.isEmpty {
+                    messages.append(.dictionary([("role", .string("system")), ("content", .string(system))]))
+                }
+                var message: [(String, Value)] = [("role", .string("user")), ("content", .string(prompt))]
+                if let images { message.append(("images", images)) }
+                messages.append(.dictionary(message))
+                result.append(("messages", try Self.messages(.list(messages))))
+            }
+        }
+        if let format = fields.take("format"), format.asString != "" {
+            if format.asString == "json" {
+                result.append(("response_format", .dictionary([("type", .string("json_object"))])))
+            } else {
+                result.append(("guided_json", format))
+            }
+        }
+        if let tools = fields.take("tools") { result.append(("tools", tools)) }
+        if let options = fields.take("options") { result += try Self.options(options) }
+        if kind == .text, !result.contains(where: { $0.0 == "max_tokens" }) { result.append(("max_tokens", .int(128))) }
+        for name in fields.remaining { if let value = fields.take(name) { result.append((name, value)) } }
+        document = .dictionary(result)
+    }
+
+    /// Ollama's clients add ":latest" where a name has no tag.
+    static func withoutTag(_ model: Value) -> Value {
+        guard let name = model.asString, name.hasSuffix(":latest") else { return model }
+        return .string(String(name.dropLast(7)))
+    }
+
+    /// Images stand beside the text, and arguments of calls are objects.
+    private static func messages(_ value: Value) throws(APIError) -> Value {
+        guard let elements = value.array else { throw .type("messages", expected: "an array of objects", got: value) }
+        var messages: [Value] = []
+        for element in elements {
+            guard case .dictionary(let object) = element else {
+                messages.append(element)
+                continue
+            }
+            var members: [(String, Value)] = []
+            for (key, value) in zip(object.keys, object.values) where key.asString != "images" {
+                members.append((key.asString ?? "", value))
+            }
+            if let images = object["images"]?.array, !images.isEmpty {
+                var parts: [Value] = [
+                    .dictionary([("type", .string("text")), ("text", object["content"] ?? .string(""))])
+                ]
+                for image in images {
+                    let url = Value.string("data:image/png;base64," + (image.asString ?? ""))
+                    parts.append(
+                        .dictionary([("type", .string("image_url")), ("image_url", .dictionary([("url", url)]))]))
+                }
+                members.removeAll { $0.0 == "content" }
+                members.append(("content", .list(parts)))
+            }
+            messages.append(.dictionary(members))
+        }
+        return .list(messages)
+    }
+
+    private static func options(_ value: Value) throws(APIError) -> [(String, Value)] {
+        guard case .dictionary(let options) = value else { throw .type("options", expected: "an object", got: value) }
+        let names = [
+            "temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p", "seed": "seed",
+            "stop": "stop", "repeat_penalty": "repetition_penalty", "presence_penalty": "presence_penalty",
+            "frequency_penalty": "frequency_penalty", "typical_p": "typical_p", "num_predict": "max_tokens",
+        ]
+        var result: [(String, Value)] = []
+        for (key, value) in zip(options.keys, options.values) where value.isPresent {
+            let name = key.asString ?? ""
+            // Of the server, not of a request.
+            if ["num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "use_mmap", "repeat_last_n"].contains(name)
+            {
+                continue
+            }
+            guard let other = names[name] else { throw .unsupported("options.\(name)") }
+            // Without a limit.
+            if name == "num_predict", let count = value.integer, count < 0 { continue }
+            result.append((other, value))
+        }
+        return result
+    }
+}

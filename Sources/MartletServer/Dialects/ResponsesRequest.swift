@@ -1,0 +1,123 @@
+import MartletJinja
+
+/// A request of OpenAI's Responses API, as one for a chat completion. Nothing is kept between requests.
+struct ResponsesRequest {
+    static func chat(_ document: Value) throws(APIError) -> Value {
+        var fields = try RequestFields(document)
+        var chat: [(String, Value)] = []
+        for name in ["previous_response_id", "conversation", "prompt", "background", "max_tool_calls", "reasoning"] {
+            if let value = fields.take(name) {
+                if case .bool(false) = value { continue }
+                throw .unsupported(name)
+            }
+        }
+        if let store = fields.take("store"), case .bool(true) = store {
+            throw .unsupported("store", "must not be true: nothing is kept between requests")
+        }
+        if let truncation = try fields.string("truncation"), truncation != "disabled" {
+            throw .unsupported("truncation", "must be 'disabled'")
+        }
+        if let include = fields.take("include"), include.isPresent { throw .unsupported("include") }
+        var messages: [Value] = []
+        if let instructions = try fields.string("instructions") {
+            messages.append(.dictionary([("role", .string("system")), ("content", .string(instructions))]))
+        }
+        guard let input = fields.take("input") else { throw .missing("input") }
+        messages += try Self.messages(input)
+        chat.append(("messages", .list(messages)))
+        for (name, other) in [("max_output_tokens", "max_completion_tokens"), ("top_logprobs", "top_logprobs")] {
+            if let value = fields.take(name) { chat.append((other, value)) }
+        }
+        if var text = try fields.take("text").map({ (value) throws(APIError) in try RequestFields(value) }) {
+            if let format = text.take("format") { chat.append(("response_format", try Self.format(format))) }
+            if let verbosity = try text.string("verbosity"), verbosity != "medium" {
+                throw .unsupported("text.verbosity")
+            }
+            if let name = text.remaining.first { throw .unsupported("text.\(name)") }
+        }
+        if let tools = fields.take("tools") { chat.append(("tools", try Self.tools(tools))) }
+        if let choice = fields.take("tool_choice") { chat.append(("tool_choice", choice)) }
+        // What both APIs call the same, and what neither knows.
+        for name in fields.remaining { if let value = fields.take(name) { chat.append((name, value)) } }
+        return .dictionary(chat)
+    }
+
+    /// A string, or a list of messages, calls and results of calls.
+    private static func messages(_ input: Value) throws(APIError) -> [Value] {
+        if input.asString != nil { return [.dictionary([("role", .string("user")), ("content", input)])] }
+        guard let items = input.array else {
+            throw .type("input", expected: "a string or an array of items", got: input)
+        }
+        var messages: [Value] = []
+        for (index, item) in items.enumerated() {
+            let path = "input[\(index)]"
+            switch item["type"]?.asString ?? "message" {
+            case "message":
+                messages.append(
+                    .dictionary([
+                        ("role", item["role"] ?? .null), ("content", try content(item["content"] ?? .null, path)),
+                    ]))
+            case "function_call":
+                let function: [(String, Value)] = [
+                    ("name", item["name"] ?? .null), ("arguments", item["arguments"] ?? .string("{}")),
+                ]
+                let call = Value.dictionary([
+                    ("id", item["call_id"] ?? .null), ("type", .string("function")),
+                    ("function", .dictionary(function)),
+                ])
+                messages.append(.dictionary([("role", .string("assistant")), ("tool_calls", .list([call]))]))
+            case "function_call_output":
+                messages.append(
+                    .dictionary([
+                        ("role", .string("tool")), ("tool_call_id", item["call_id"] ?? .null),
+                        ("content", item["output"] ?? .string("")),
+                    ]))
+            case let type: throw .unsupported("\(path).type", "'\(type)' is not supported")
+            }
+        }
+        return messages
+    }
+
+    private static func content(_ value: Value, _ path: String) throws(APIError) -> Value {
+        guard let parts = value.array else { return value }
+        var result: [Value] = []
+        for part in parts {
+            // The other kinds are named alike, or refused by their name.
+            if part["type"]?.asString == "input_image" {
+                let url = Value.dictionary([("url", part["image_url"] ?? .null)])
+                result.append(.dictionary([("type", .string("image_url")), ("image_url", url)]))
+            } else {
+                result.append(part)
+            }
+        }
+        return .list(result)
+    }
+
+    /// The schema lies one level higher here.
+    private static func format(_ value: Value) throws(APIError) -> Value {
+        guard case .dictionary(let format) = value else {
+            throw .type("text.format", expected: "an object", got: value)
+        }
+        guard format["type"]?.asString == "json_schema" else { return value }
+        var members: [(String, Value)] = []
+        for name in ["name", "description", "schema", "strict"] {
+            if let member = format[name] { members.append((name, member)) }
+        }
+        return .dictionary([("type", .string("json_schema")), ("json_schema", .dictionary(members))])
+    }
+
+    private static func tools(_ value: Value) throws(APIError) -> Value {
+        guard let elements = value.array else { throw .type("tools", expected: "an array of objects", got: value) }
+        return .list(
+            elements.map { element in
+                guard case .dictionary(let members) = element, members["type"]?.asString == "function" else {
+                    return element
+                }
+                var function: [(String, Value)] = []
+                for (key, value) in zip(members.keys, members.values) where key.asString != "type" {
+                    function.append((key.asString ?? "", value))
+                }
+                return .dictionary([("type", .string("function")), ("function", .dictionary(function))])
+            })
+    }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import Martlet
+import MartletCheckpoints
+import MartletJinja
+
+/// Routes of other APIs than OpenAI's completions. Each turns its request into one of those, and its answer back.
+extension APIResponder {
+    /// OpenAI's Responses, without memory.
+    func responses(_ request: Request, _ context: APIContext) async throws -> Response {
+        let original = try await document(of: request, context)
+        return try await answer(.chat, ResponsesRequest.chat(original), context) { completion, created in
+            ResponsesDialect(request: completion, model: model.name, created: created, asked: original)
+        }
+    }
+
+    // MARK: Anthropic
+
+    func messages(_ request: Request, _ context: APIContext) async throws -> Response {
+        let original = try await document(of: request, context)
+        return try await answer(.chat, AnthropicRequest.chat(original), context) { completion, _ in
+            AnthropicDialect(request: completion, model: model.name)
+        }
+    }
+
+    func countTokens(_ request: Request, _ context: APIContext) async throws -> Response {
+        let original = try await document(of: request, context)
+        let completion = try CompletionRequest(
+            .chat, AnthropicRequest.chat(original, countsOnly: true), for: model)
+        return Response(json: .dictionary([("input_tokens", .int(completion.prompts[0].count))]))
+    }
+
+    // MARK: Ollama
+
+    func ollama(
+        _ route: OllamaRequest.Route, _ request: Request, _ context: APIContext
+    ) async throws -> Response {
+        let translated = try OllamaRequest(route, try await document(of: request, context))
+        return try await answer(translated.kind, translated.document, context) { completion, _ in
+            OllamaDialect(route: route, request: completion, model: model.name)
+        }
+    }
+
+    func ollamaInformation(_ request: Request) async throws -> Response {
+        try Self.check(request, .get)
+        if request.uri.path == "/api/version" {
+            return Response(json: .dictionary([("version", .string(version))]))
+        }
+        let models = model.names.map { name in
+            Value.dictionary([
+                ("name", .string(name)), ("model", .string(name)),
+                ("modified_at", .string(Date(timeIntervalSince1970: Double(model.created)).formatted(.iso8601))),
+                ("size", .int(0)), ("digest", .string("")), ("details", ollamaDetails),
+            ])
+        }
+        return Response(json: .dictionary([("models", .list(models))]))
+    }
+
+    func ollamaShow(_ request: Request, _ context: APIContext) async throws -> Response {
+        var fields = try RequestFields(try await document(of: request, context))
+        let name = try fields.string("model") ?? fields.string("name") ?? model.name
+        guard model.names.contains(OllamaRequest.withoutTag(.string(name)).asString ?? "") else {
+            throw APIError.modelNotFound(name)
+        }
+        let architecture = model.llm.configuration.architecture
+        var capabilities: [Value] = [.string("completion"), .string("tools")]
+        if model.llm.seesImages { capabilities.append(.string("vision")) }
+        return Response(
+            json: .dictionary([
+                ("modelfile", .string("")), ("parameters", .string("")), ("template", .string("")),
+                ("details", ollamaDetails),
+                (
+                    "model_info",
+                    .dictionary([
+                        ("general.architecture", .string(architecture)),
+                        ("\(architecture).context_length", .int(model.llm.contextLength)),
+                    ])
+                ), ("capabilities", .list(capabilities)),
+            ]))
+    }
+
+    private var ollamaDetails: Value {
+        let family = Value.string(model.llm.configuration.architecture)
+        return .dictionary([
+            ("parent_model", .string("")), ("format", .string("")), ("family", family), ("families", .list([family])),
+            ("parameter_size", .string("")), ("quantization_level", .string("")),
+        ])
+    }
+}

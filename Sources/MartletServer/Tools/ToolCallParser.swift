@@ -1,0 +1,239 @@
+/// Tells calls of functions from text in an answer, part by part.
+struct ToolCallParser: Sendable {
+    enum Event: Sendable, Hashable {
+        case text(String)
+        case call(index: Int, name: String)
+        /// More of the JSON of a call's arguments.
+        case arguments(index: Int, String)
+    }
+
+    private enum Mode {
+        /// Until a mark; what may become one is held back.
+        case text
+        /// Between the mark and the first character of a call.
+        case beforeCall
+        /// Mistral's newer format: a name in front of its arguments.
+        case name
+        case call
+        case afterCall
+    }
+
+    private let format: ToolFormat
+    private let names: Set<String>
+    private let isForced: Bool
+    private let allowsSeveral: Bool
+    private var mode: Mode
+    private var scanner = CallScanner()
+    /// What is not decided yet: the end of a text that may be a mark, or a call that may turn out to be none.
+    private var pending = ""
+    private var name = ""
+    private var hasBegun = false
+    /// Nothing but white space so far.
+    private var isAtStart = true
+    private(set) var callCount = 0
+
+    init(_ use: ToolUse) {
+        format = use.format
+        names = use.names
+        isForced = use.isForced
+        allowsSeveral = use.allowsSeveral
+        mode = use.isForced || use.format == .llama3 ? .beforeCall : .text
+    }
+
+    mutating func append(_ text: String) -> [Event] {
+        var events: [Event] = []
+        for scalar in text.unicodeScalars { take(scalar, &events) }
+        return Self.joined(events)
+    }
+
+    /// There is no more text.
+    mutating func finish() -> [Event] {
+        var events: [Event] = []
+        // A call that has no name was a text that looked like one.
+        if !hasBegun || mode == .text { flush(&events) }
+        return Self.joined(events)
+    }
+
+    private mutating func flush(_ events: inout [Event]) {
+        let isOnlySpace = pending.allSatisfy(\.isWhitespace)
+        if !pending.isEmpty, !(isOnlySpace && (callCount > 0 || isAtStart)) { events.append(.text(pending)) }
+        pending = ""
+    }
+
+    private var mark: String { format == .mistral ? ToolFormat.mistralStart : ToolFormat.hermesStart }
+
+    private mutating func take(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        let isSpace = scalar.properties.isWhitespace
+        switch mode {
+        case .text: takeText(scalar, &events)
+        case .beforeCall:
+            pending.unicodeScalars.append(scalar)
+            if isSpace { return }
+            switch format {
+            case .hermes:
+                // Where calls are all there is, the mark is still to come.
+                if scalar == "{" { begin(scalar, &events) } else { leaveMark(&events) }
+            case .llama3:
+                if scalar == "{" { begin(scalar, &events) } else { leaveMark(&events) }
+            case .mistral:
+                if scalar == "{" {
+                    begin(scalar, &events)
+                } else if scalar != "[", scalar != "," {
+                    if scalar == "]" {
+                        mode = .afterCall
+                    } else {
+                        name = String(scalar)
+                        mode = .name
+                    }
+                }
+            }
+        case .name:
+            pending.unicodeScalars.append(scalar)
+            guard scalar == "{" else {
+                name.unicodeScalars.append(scalar)
+                if name.unicodeScalars.count > 256 { giveUp(&events) }
+                return
+            }
+            if name.hasSuffix(ToolFormat.mistralArguments) { name.removeLast(ToolFormat.mistralArguments.count) }
+            scanner = .argumentsOnly()
+            mode = .call
+            start(name.trimmed, &events)
+            scan(scalar, &events)
+        case .call:
+            pending.unicodeScalars.append(scalar)
+            scan(scalar, &events)
+        case .afterCall:
+            takeAfterCall(scalar, &events)
+        }
+    }
+
+    private mutating func takeText(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        pending.unicodeScalars.append(scalar)
+        if pending.hasSuffix(mark) {
+            pending.unicodeScalars.removeLast(mark.unicodeScalars.count)
+            // White space in front of a call belongs to neither.
+            if !pending.allSatisfy(\.isWhitespace) { events.append(.text(pending)) }
+            pending = mark
+            hasBegun = false
+            mode = .beforeCall
+            return
+        }
+        // White space at the ends is held back as well: before calls it is no content.
+        let held = pending.suffixThatBegins(mark)
+        let free = pending.unicodeScalars.dropLast(held)
+        let keptSpace = free.reversed().prefix { $0.properties.isWhitespace }.count
+        let text = String(String.UnicodeScalarView(free.dropLast(keptSpace)))
+        guard !text.isEmpty else { return }
+        events.append(.text(text))
+        isAtStart = false
+        pending = String(String.UnicodeScalarView(pending.unicodeScalars.suffix(held + keptSpace)))
+    }
+
+    /// In front of the object: the family's mark, or a text after all.
+    private mutating func leaveMark(_ events: inout [Event]) {
+        let start = pending.trimmed
+        let mark = format == .llama3 ? ToolFormat.pythonTag : ToolFormat.hermesStart
+        if mark.hasPrefix(start) || start == mark { return }
+        giveUp(&events)
+    }
+
+    private mutating func begin(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        scanner = CallScanner()
+        hasBegun = false
+        mode = .call
+        scan(scalar, &events)
+    }
+
+    private mutating func start(_ name: String, _ events: inout [Event]) {
+        hasBegun = true
+        events.append(.call(index: callCount, name: name))
+        callCount += 1
+    }
+
+    private mutating func scan(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        switch scanner.take(scalar) {
+        case .name(let name):
+            // An answer that is JSON may have a name that is no function's.
+            guard format != .llama3 || names.contains(name) else {
+                giveUp(&events)
+                return
+            }
+            start(name, &events)
+            let early = scanner.takeEarlyArguments()
+            if !early.isEmpty { events.append(.arguments(index: callCount - 1, early)) }
+        case .arguments(let text): events.append(.arguments(index: callCount - 1, text))
+        case nil: break
+        }
+        if scanner.hasFailed {
+            giveUp(&events)
+        } else if scanner.isDone {
+            pending = ""
+            mode = .afterCall
+        }
+    }
+
+    /// What looked like a call is text, unless a part of it has been passed on.
+    private mutating func giveUp(_ events: inout [Event]) {
+        if hasBegun { pending = "" }
+        if !pending.isEmpty {
+            events.append(.text(pending))
+            isAtStart = false
+        }
+        pending = ""
+        mode = .text
+    }
+
+    private mutating func takeAfterCall(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        pending.unicodeScalars.append(scalar)
+        let rest = pending.trimmed
+        switch format {
+        case .hermes:
+            if rest == ToolFormat.hermesEnd {
+                pending = ""
+                mode = .text
+            } else if !ToolFormat.hermesEnd.hasPrefix(rest) {
+                mode = .text
+            }
+        case .llama3, .mistral:
+            if [",", ";"].contains(rest), allowsSeveral {
+                pending = ""
+                mode = .beforeCall
+            } else if rest == "]" {
+                pending = ""
+            } else if rest == ToolFormat.mistralStart {
+                pending = ""
+                mode = .beforeCall
+            }
+        }
+    }
+
+    /// Neighbouring parts of the same kind as one.
+    private static func joined(_ events: [Event]) -> [Event] {
+        events.reduce(into: []) { result, event in
+            switch (result.last, event) {
+            case (.text(let a)?, .text(let b)): result[result.count - 1] = .text(a + b)
+            case (.arguments(let i, let a)?, .arguments(let j, let b)) where i == j:
+                result[result.count - 1] = .arguments(index: i, a + b)
+            default: result.append(event)
+            }
+        }
+    }
+}
+
+extension String {
+    fileprivate var trimmed: String {
+        let scalars = unicodeScalars.drop { $0.properties.isWhitespace }
+        let end = scalars.reversed().prefix { $0.properties.isWhitespace }.count
+        return String(String.UnicodeScalarView(scalars.dropLast(end)))
+    }
+
+    /// How many scalars at the end are the beginning of a mark.
+    fileprivate func suffixThatBegins(_ mark: String) -> Int {
+        let (own, other) = (Array(unicodeScalars.suffix(mark.unicodeScalars.count)), Array(mark.unicodeScalars))
+        for count in stride(from: min(own.count, other.count - 1), through: 1, by: -1)
+        where own.suffix(count).elementsEqual(other.prefix(count)) {
+            return count
+        }
+        return 0
+    }
+}

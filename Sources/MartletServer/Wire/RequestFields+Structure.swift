@@ -1,0 +1,109 @@
+import Martlet
+import MartletGrammar
+import MartletJinja
+
+/// The form that a request asks its answers to have.
+struct RequestedStructure: Hashable {
+    var structure: OutputStructure
+    /// The field that asked for it.
+    var field: String
+}
+
+extension RequestFields {
+    /// `response_format` of OpenAI's API, and vLLM's `structured_outputs` and `guided_…`: one of them at most.
+    mutating func structure() throws(APIError) -> RequestedStructure? {
+        var found: [RequestedStructure] = []
+        if let format = take("response_format"), let structure = try Self.responseFormat(format) {
+            found.append(.init(structure: structure, field: "response_format"))
+        }
+        if let value = take("structured_outputs") {
+            found.append(.init(structure: try Self.structuredOutputs(value), field: "structured_outputs"))
+        }
+        for name in ["json", "regex", "choice", "grammar"] {
+            let field = "guided_\(name)"
+            guard let value = take(field) else { continue }
+            found.append(.init(structure: try Self.structure(name, value, field), field: field))
+        }
+        if found.count > 1 {
+            throw .value(found[1].field, "must not be there together with '\(found[0].field)'")
+        }
+        return found.first
+    }
+
+    private static func responseFormat(_ format: Value) throws(APIError) -> OutputStructure? {
+        guard case .dictionary(let object) = format else {
+            throw .type("response_format", expected: "an object", got: format)
+        }
+        guard let type = object["type"]?.asString else {
+            throw .type("response_format.type", expected: "a string", got: object["type"] ?? .null)
+        }
+        switch type {
+        case "text": return nil
+        case "json_object":
+            // llama.cpp's spelling.
+            if let schema = object["schema"] { return try jsonSchema(schema, "response_format.schema") }
+            return .json
+        case "json_schema":
+            guard let description = object["json_schema"] else { throw .missing("response_format.json_schema") }
+            guard case .dictionary(let members) = description else {
+                throw .type("response_format.json_schema", expected: "an object", got: description)
+            }
+            for key in members.keys
+            where !["name", "description", "schema", "strict"].contains(key.asString ?? "") {
+                throw .unsupported("response_format.json_schema.\(key.asString ?? "")")
+            }
+            guard let schema = members["schema"], schema.isPresent else {
+                throw .missing("response_format.json_schema.schema")
+            }
+            return try jsonSchema(schema, "response_format.json_schema.schema")
+        default:
+            throw .unsupported("response_format.type", "must be 'text', 'json_object' or 'json_schema', not '\(type)'")
+        }
+    }
+
+    private static func structuredOutputs(_ value: Value) throws(APIError) -> OutputStructure {
+        guard case .dictionary(let object) = value else {
+            throw .type("structured_outputs", expected: "an object", got: value)
+        }
+        let present = zip(object.keys, object.values).filter { $1.isPresent }
+        guard present.count == 1, let (key, value) = present.first, let name = key.asString else {
+            throw .value(
+                "structured_outputs", "must have one of 'json', 'json_object', 'regex', 'choice' and 'grammar'")
+        }
+        return try structure(name, value, "structured_outputs.\(name)")
+    }
+
+    private static func structure(_ name: String, _ value: Value, _ field: String) throws(APIError) -> OutputStructure {
+        switch name {
+        case "json": return try jsonSchema(value, field)
+        case "json_object":
+            guard case .bool(true) = value else { throw .value(field, "must be true") }
+            return .json
+        case "choice":
+            guard let elements = value.array else { throw .type(field, expected: "an array of strings", got: value) }
+            var texts: [String] = []
+            for element in elements {
+                guard let text = element.asString else {
+                    throw .type(field, expected: "an array of strings", got: element)
+                }
+                texts.append(text)
+            }
+            return .choice(texts)
+        case "regex", "grammar":
+            guard let text = value.asString else { throw .type(field, expected: "a string", got: value) }
+            return name == "regex" ? .regex(text) : .grammar(text)
+        default: throw .unsupported(field)
+        }
+    }
+
+    /// A schema as it is, or as text.
+    static func jsonSchema(_ value: Value, _ field: String) throws(APIError) -> OutputStructure {
+        switch value {
+        case .string(let text): return .jsonSchema(text)
+        case .dictionary, .bool:
+            guard let text = try? value.json() else { throw .value(field, "is too large") }
+            return .jsonSchema(text)
+        default: throw .type(field, expected: "a JSON Schema", got: value)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+import Foundation
+import Logging
+import Martlet
+import MartletJinja
+import ServiceLifecycle
+import TestSupport
+import Testing
+
+@testable import MartletServer
+
+/// Other APIs than OpenAI's completions, over HTTP with the real model.
+@Suite(.enabled(if: TestModel.isPresent, Comment(rawValue: TestModel.absence)), .serialized, .timeLimit(.minutes(2)))
+struct DialectTests {
+    private static let question = #""messages": [{"role": "user", "content": "What is the capital of France?"}]"#
+    private static let answer = "The capital of France is Paris."
+    private static let weather =
+        #"{"type": "object", "properties": {"city": {"type": "string", "maxLength": 20}}, "required": ["city"]}"#
+
+    private static func post(_ port: Int, _ path: String, _ body: String) async throws -> HTTPClient.Response {
+        try await HTTPClient.exchange(port: port, HTTPClient.request("POST", path, body: body))
+    }
+
+    /// The names of events, and their documents.
+    private static func events(_ body: String) -> [(name: String, data: [String: Any])] {
+        body.components(separatedBy: "\n\n").compactMap { event in
+            let lines = event.split(separator: "\n")
+            guard lines.count == 2, lines[0].hasPrefix("event: "), lines[1].hasPrefix("data: ") else { return nil }
+            let data = (try? JSONSerialization.jsonObject(with: Data(lines[1].dropFirst(6).utf8))) as? [String: Any]
+            return (String(lines[0].dropFirst(7)), data ?? [:])
+        }
+    }
+
+    @Test func anthropicsMessages() async throws {
+        try await ServerTests.withServer { port, llm, _ in
+            let body = #"{"max_tokens": 50, "temperature": 0, \#(Self.question)"#
+            let whole = try await Self.post(port, "/v1/messages", body + "}")
+            #expect(whole.json?["type"] as? String == "message" && whole.json?["stop_reason"] as? String == "end_turn")
+            let blocks = try #require(whole.json?["content"] as? [[String: Any]])
+            #expect(blocks.count == 1 && blocks[0]["text"] as? String == Self.answer)
+
+            let events = Self.events(try await Self.post(port, "/v1/messages", body + #", "stream": true}"#).body)
+            #expect(events.allSatisfy { $0.data["type"] as? String == $0.name })
+            let names = events.map(\.name).filter { $0 != "content_block_delta" }
+            #expect(
+                names == [
+                    "message_start", "ping", "content_block_start", "content_block_stop", "message_delta",
+                    "message_stop",
+                ])
+            let text = events.compactMap { ($0.data["delta"] as? [String: Any])?["text"] as? String }.joined()
+            #expect(text == Self.answer)
+
+            let stopped = try await Self.post(port, "/v1/messages", body + #", "stop_sequences": ["Paris"]}"#)
+            #expect(stopped.json?["stop_reason"] as? String == "stop_sequence")
+            #expect(stopped.json?["stop_sequence"] as? String == "Paris")
+            let count = try await Self.post(port, "/v1/messages/count_tokens", "{\(Self.question)}")
+            let usage = try #require(whole.json?["usage"] as? [String: Any])
+            #expect(
+                count.json?["input_tokens"] as? Int == (usage["input_tokens"] as? Int ?? 0)
+                    + (usage["cache_read_input_tokens"] as? Int ?? 0))
+
+            for (body, status, type) in [
+                ("{\(Self.question)}", 400, "invalid_request_error"),
+                (#"{"model": "claude", "max_tokens": 5, \#(Self.question)}"#, 404, "not_found_error"),
+                (#"{"max_tokens": 5, "messages": [{"role": "system", "content": ""}]}"#, 400, "invalid_request_error"),
+                (
+                    #"{"max_tokens": 5, "thinking": {"type": "enabled"}, \#(Self.question)}"#, 400,
+                    "invalid_request_error"
+                ),
+            ] {
+                let refused = try await Self.post(port, "/v1/messages", body)
+                #expect(refused.status == status && refused.json?["type"] as? String == "error")
+                #expect(refused.error?["type"] as? String == type)
+            }
+        }
+    }
+
+    @Test func anthropicsTools() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let body = #"""
+                {"max_tokens": 100, "messages": [{"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "weather", "input": {"city": "Rome"}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "Sunny"}]}],
+                "tools": [{"name": "weather", "input_schema": \#(Self.weather)}],
+                "tool_choice": {"type": "any", "disable_parallel_tool_use": true}
+                """#
+            let whole = try await Self.post(port, "/v1/messages", body + "}")
+            let block = try #require((whole.json?["content"] as? [[String: Any]])?.last)
+            #expect(block["type"] as? String == "tool_use" && (block["input"] as? [String: Any])?["city"] is String)
+            #expect(whole.json?["stop_reason"] as? String == "tool_use")
+            let events = Self.events(try await Self.post(port, "/v1/messages", body + #", "stream": true}"#).body)
+            let json = events.compactMap { ($0.data["delta"] as? [String: Any])?["partial_json"] as? String }.joined()
+            #expect(try Value(json: json)["city"]?.asString != nil)
+        }
+    }
+
+    @Test func openAIsResponses() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let body = #"{"input": "What is the capital of France?", "temperature": 0"#
+            let whole = try await Self.post(port, "/v1/responses", body + "}")
+            #expect(whole.json?["object"] as? String == "response" && whole.json?["status"] as? String == "completed")
+            let item = try #require((whole.json?["output"] as? [[String: Any]])?.first)
+            #expect((item["content"] as? [[String: Any]])?.first?["text"] as? String == Self.answer)
+
+            let events = Self.events(try await Self.post(port, "/v1/responses", body + #", "stream": true}"#).body)
+            #expect(events.map { $0.data["sequence_number"] as? Int } == Array(0..<events.count))
+            #expect(events.first?.name == "response.created" && events.last?.name == "response.completed")
+            let text = events.filter { $0.name == "response.output_text.delta" }
+                .compactMap { $0.data["delta"] as? String }.joined()
+            #expect(text == Self.answer)
+
+            let call = try await Self.post(
+                port, "/v1/responses",
+                #"""
+                {"input": [{"role": "user", "content": [{"type": "input_text", "text": "Weather?"}]},
+                {"type": "function_call", "call_id": "a", "name": "weather", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "a", "output": "Sunny"}], "max_output_tokens": 100,
+                "tools": [{"type": "function", "name": "weather", "parameters": \#(Self.weather)}], "tool_choice": "required"}
+                """#)
+            let function = try #require((call.json?["output"] as? [[String: Any]])?.first)
+            #expect(function["type"] as? String == "function_call" && function["name"] as? String == "weather")
+            let form = try await Self.post(
+                port, "/v1/responses",
+                #"""
+                {"input": "x", "max_output_tokens": 50, "text": {"format": {"type": "json_schema", "name": "x",
+                "schema": {"enum": ["left", "right"]}}}}
+                """#)
+            #expect(["\"left\"", "\"right\""].contains { form.body.contains($0.replacing("\"", with: "\\\"")) })
+            for field in [#""previous_response_id": "x""#, #""store": true"#, #""background": true"#, #""input": 7"#] {
+                let refused = try await Self.post(port, "/v1/responses", #"{"input": "x", \#(field)}"#)
+                #expect(refused.status == 400)
+            }
+        }
+    }
+
+    @Test func ollamasRoutes() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let chat =
+                #"{"model": "SmolLM2:latest", \#(Self.question), "options": {"temperature": 0, "num_predict": 50}"#
+            let whole = try await Self.post(port, "/api/chat", chat + #", "stream": false}"#)
+            #expect((whole.json?["message"] as? [String: Any])?["content"] as? String == Self.answer)
+            #expect(whole.json?["done"] as? Bool == true && whole.json?["eval_count"] as? Int ?? 0 > 0)
+            let streamed = try await Self.post(port, "/api/chat", chat + "}")
+            #expect(streamed.headers["content-type"] == "application/x-ndjson")
+            let lines = try streamed.body.split(separator: "\n").map {
+                try #require(JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+            }
+            let text = lines.compactMap { ($0["message"] as? [String: Any])?["content"] as? String }.joined()
+            #expect(text == Self.answer && lines.last?["done_reason"] as? String == "stop")
+            let generated = try await Self.post(
+                port, "/api/generate",
+                #"{"prompt": "x", "stream": false, "format": {"const": 7}, "options": {"num_predict": 9}}"#)
+            #expect(generated.json?["response"] as? String == "7")
+            for path in ["/api/tags", "/api/ps", "/api/version"] {
+                #expect(try await HTTPClient.exchange(port: port, HTTPClient.request("GET", path)).status == 200)
+            }
+            #expect(try await Self.post(port, "/api/show", #"{"model": "SmolLM2"}"#).status == 200)
+            let refused = try await Self.post(port, "/api/chat", #"{"model": "nope", \#(Self.question)}"#)
+            #expect(refused.status == 404 && refused.json?["error"] is String)
+        }
+    }
+}
