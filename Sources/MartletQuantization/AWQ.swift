@@ -15,8 +15,11 @@ struct AWQ: Sendable {
     private static let exponents = (0..<20).map { Float($0) / 20 }
     /// Rows that judge a candidate, at most, of each matrix: evenly spaced ones.
     private static let judgingRows = 2048
-    /// Shares of a group's largest weight that are tried as its limit.
-    private static let limits = (0..<10).map { 1 - Float($0) / 20 }
+    /// Shares of a group's lowest and highest weight that are tried as ends of its range.
+    private static let shares: [SIMD2<Float>] = {
+        let steps: [Float] = [1, 0.94, 0.88, 0.82, 0.76, 0.7, 0.64, 0.58]
+        return steps.flatMap { low in steps.map { high in SIMD2(low, high) } }
+    }()
 
     // MARK: Scales
 
@@ -131,23 +134,29 @@ struct AWQ: Sendable {
 
     // MARK: Clipping
 
-    /// For each row and group the largest magnitude to keep: what is cut off costs less than what a finer grid brings.
+    /// For each row and group the range to keep: what is cut off costs less than what a finer grid brings.
     ///
-    /// - Returns: `[rows][groups]`.
-    func limits(_ weight: Matrix, _ statistics: InputStatistics) -> [Float] {
+    /// The paper cuts both ends at one magnitude, and leaves queries and keys alone. Judged by the outputs' error, each end on
+    /// its own is never worse.
+    ///
+    /// - Returns: the lowest and the highest value, `[rows][groups]`.
+    func ranges(_ weight: Matrix, _ statistics: InputStatistics) -> [SIMD2<Float>] {
         let size = settings.groupSize ?? weight.columns
         let groups = weight.columns / size
         let errors = Matrix(rows: weight.rows, columns: size)
-        var limits = [Float](repeating: .infinity, count: weight.rows * groups)
+        var ranges = [SIMD2<Float>](repeating: .zero, count: weight.rows * groups)
         for index in 0..<groups {
             let columns = index * size..<(index + 1) * size
             let gram = statistics.gram.part(rows: columns, columns: columns)
+            let whole = (0..<weight.rows).map { row in
+                QuantizationGrid.range(weight.row(row) + columns.lowerBound, count: size)
+            }
             var least = [Float](repeating: .infinity, count: weight.rows)
-            for share in Self.limits {
+            for share in Self.shares {
                 workers.forEach(weight.rows) { row, _ in
                     let (values, out) = (weight.row(row) + columns.lowerBound, errors.row(row))
-                    let range = Self.range(values, count: size, share: share)
-                    let group = grid.group(low: range.low, high: range.high)
+                    let range = share * whole[row]
+                    let group = grid.group(low: range[0], high: range[1])
                     for column in 0..<size {
                         out[column] = grid.value(grid.code(values[column], group), group) - values[column]
                     }
@@ -155,24 +164,10 @@ struct AWQ: Sendable {
                 for (row, form) in Self.rowForms(errors.strided, gram, on: workers).enumerated()
                 where form < least[row] {
                     least[row] = form
-                    let range = Self.range(weight.row(row) + columns.lowerBound, count: size, share: share)
-                    limits[row * groups + index] = range.limit
+                    ranges[row * groups + index] = share * whole[row]
                 }
             }
         }
-        return limits
-    }
-
-    /// The range of a group's values, cut off at a share of the largest magnitude.
-    private static func range(
-        _ values: UnsafePointer<Float>, count: Int, share: Float
-    ) -> (low: Float, high: Float, limit: Float) {
-        var (low, high): (Float, Float) = (0, 0)
-        for index in 0..<count {
-            low = min(low, values[index])
-            high = max(high, values[index])
-        }
-        let limit = share * max(-low, high)
-        return (max(low, -limit), min(high, limit), limit)
+        return ranges
     }
 }

@@ -20,12 +20,18 @@ struct QuantizationGrid: Sendable, Equatable {
     ///
     /// - Parameter shrink: the share of the range that is spanned.
     func group(_ values: UnsafePointer<Float>, count: Int, shrink: Float = 1) -> Group {
-        var (low, high): (Float, Float) = (0, 0)
+        let range = shrink * Self.range(values, count: count)
+        return group(low: range[0], high: range[1])
+    }
+
+    /// The lowest and the highest of some values and 0.
+    static func range(_ values: UnsafePointer<Float>, count: Int) -> SIMD2<Float> {
+        var range = SIMD2<Float>.zero
         for index in 0..<count {
-            low = min(low, values[index])
-            high = max(high, values[index])
+            range[0] = min(range[0], values[index])
+            range[1] = max(range[1], values[index])
         }
-        return group(low: low * shrink, high: high * shrink)
+        return range
     }
 
     func group(low: Float, high: Float) -> Group {

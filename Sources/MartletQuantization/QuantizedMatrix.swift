@@ -66,9 +66,10 @@ package final class QuantizedMatrix: @unchecked Sendable {
 
     /// Rounds every weight to the nearest value of its group's grid.
     ///
-    /// - Parameter limits: the largest magnitude that is kept, `[rows][groups]`; nil to keep everything.
+    /// - Parameter ranges: the lowest and highest value of each group to represent, `[rows][groups]`; nil for all that there is.
     static func rounded(
-        _ weight: Matrix, groupSize: Int?, grid: QuantizationGrid, limits: [Float]? = nil, on workers: MatrixProduct
+        _ weight: Matrix, groupSize: Int?, grid: QuantizationGrid, ranges: [SIMD2<Float>]? = nil,
+        on workers: MatrixProduct
     ) -> QuantizedMatrix {
         let result = QuantizedMatrix(
             rows: weight.rows, columns: weight.columns, groupSize: groupSize, grid: grid)
@@ -78,13 +79,8 @@ package final class QuantizedMatrix: @unchecked Sendable {
                 let values = weight.row(row) + index * size
                 let codes = result.codes + row * result.columns + index * size
                 let count = min(size, result.columns - index * size)
-                let limit = limits?[row * result.groups + index] ?? .infinity
-                var (low, high): (Float, Float) = (0, 0)
-                for column in 0..<count {
-                    low = min(low, values[column])
-                    high = max(high, values[column])
-                }
-                let group = grid.group(low: max(low, -limit), high: min(high, limit))
+                let range = ranges?[row * result.groups + index] ?? QuantizationGrid.range(values, count: count)
+                let group = grid.group(low: range[0], high: range[1])
                 for column in 0..<count { codes[column] = UInt8(grid.code(values[column], group)) }
                 result.setGroup(group, row: row, index: index)
             }

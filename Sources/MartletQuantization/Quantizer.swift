@@ -282,11 +282,9 @@ package struct Quantizer {
         for (group, statistics) in zip(LayerGroup.all, statistics) {
             for linear in group.linears {
                 let weight = try parameters.weight(linear)
-                // The errors of queries and keys meet each other in a product, which the search does not see.
-                let isJudged = !linear.hasSuffix("q_proj") && !linear.hasSuffix("k_proj")
                 matrices[linear] = .rounded(
                     weight, groupSize: settings.groupSize, grid: grid,
-                    limits: isJudged ? awq.limits(weight, statistics) : nil, on: workers)
+                    ranges: awq.ranges(weight, statistics), on: workers)
             }
         }
         return matrices
