@@ -32,6 +32,8 @@ package enum ModelRegistry {
         "llama": Llama.self,
         "llava": LLaVA.self,
         "mistral": Mistral.self,
+        "mllama": Llama32Vision.self,
+        "mllama_text_model": Llama32Vision.self,
         "qwen2": Qwen2.self,
         "qwen2_5_vl": Qwen25VL.self,
         "qwen3": Qwen3.self,

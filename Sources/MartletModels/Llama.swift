@@ -19,6 +19,10 @@ package struct Llama: CausalLM {
         var deepstackLayers = 0
         /// Which of a token's three positions turns each pair of a head; empty where there is but one.
         var rotaryAxes: [UInt8] = []
+        /// Layers of the file that text alone does not go through.
+        var skippedLayers: Set<Int> = []
+        /// Rows of the embedding table behind the vocabulary, which no text has.
+        var extraEmbeddings = 0
         /// Makes the feed-forward network called `name` of a layer.
         var feedForward: (_ layer: Int, _ name: String, Weights) throws(CheckpointError) -> any FeedForward
 
@@ -46,15 +50,16 @@ package struct Llama: CausalLM {
         hasImageTokens = design.hasImageTokens
         deepstackLayers = design.deepstackLayers
         embedding = try Embedding(
-            "model.embed_tokens", count: model.vocabularySize, width: model.hiddenSize, weights)
+            "model.embed_tokens", count: model.vocabularySize + design.extraEmbeddings, width: model.hiddenSize, weights
+        )
         let factors = try model.rope.frequencyFactorsTensor.map { name throws(CheckpointError) in
             try weights.vector(name, count: model.rope.dimensionCount / 2).values
         }
         var rotary = RotaryEmbedding(model.rope, contextLength: contextLength, factors: factors)
         rotary.axes = design.rotaryAxes
         var layers: [DecoderLayer] = []
-        for layer in 0..<model.layerCount {
-            layers.append(try DecoderLayer(layer, design, rotary, weights))
+        for layer in 0..<model.layerCount where !design.skippedLayers.contains(layer) {
+            layers.append(try DecoderLayer(layer, kvLayer: layers.count, design, rotary, weights))
         }
         self.layers = layers
         norm = try RMSNorm("model.norm", width: model.hiddenSize, weights)
@@ -86,11 +91,11 @@ private struct DecoderLayer {
     let feedForwardNorm: RMSNorm
 
     init(
-        _ layer: Int, _ design: Llama.Design, _ rotary: RotaryEmbedding, _ weights: Weights
+        _ layer: Int, kvLayer: Int, _ design: Llama.Design, _ rotary: RotaryEmbedding, _ weights: Weights
     ) throws(CheckpointError) {
         let name = "model.layers.\(layer)"
         let width = weights.configuration.hiddenSize
-        attention = try SelfAttention(name + ".self_attn", layer: layer, design, rotary, weights)
+        attention = try SelfAttention(name + ".self_attn", layer: kvLayer, design, rotary, weights)
         feedForward = try design.feedForward(layer, name + ".mlp", weights)
         attentionNorm = try RMSNorm(name + ".input_layernorm", width: width, weights)
         feedForwardNorm = try RMSNorm(name + ".post_attention_layernorm", width: width, weights)

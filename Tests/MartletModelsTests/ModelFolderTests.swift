@@ -164,7 +164,7 @@ import Testing
         },
         .setting("model_type", nil, "key 'model_type': is missing"),
         .setting("model_type", "3", "key 'model_type': is a number, not a string"),
-        Wrong("model_type: gpt17", weights, "unknown architecture 'gpt17'; known are llama, llava, mistral, qwen2") {
+        Wrong("model_type: gpt17", weights, "unknown architecture 'gpt17'; known are llama, llava, mistral, mllama") {
             $0.settings["model_type"] = #""gpt17""#
         },
         .setting("hidden_size", nil, "key 'hidden_size': is missing"),

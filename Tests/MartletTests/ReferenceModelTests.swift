@@ -11,7 +11,7 @@ import Testing
     /// leaves room for sums of a few hundred terms, and is a twentieth of what the fixtures' README allows.
     static let exact: Float = 1e-4
 
-    @Test func theModelsOfThisTargetAreThere() { #expect(ReferenceModel.own.count == 5) }
+    @Test func theModelsOfThisTargetAreThere() { #expect(ReferenceModel.own.count == 6) }
 
     @Test(arguments: ReferenceModel.own + ReferenceModel.shared)
     func logitsAreThoseOfTheReference(model: ReferenceModel) throws {

@@ -7,10 +7,12 @@ import MartletServer
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Serve a model over HTTP, as OpenAI's API.",
+        abstract: "Serve a model over HTTP, as the APIs of OpenAI, Anthropic and Ollama.",
         discussion: """
-            Routes: /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /apply-template, /health, /ready, /version and \
-            /metrics. SIGTERM and SIGINT let the requests that are there end first; a second one does not wait.
+            OpenAI's /v1/chat/completions, /v1/completions, /v1/responses and /v1/models, Anthropic's /v1/messages, Ollama's \
+            /api/chat and the like; /tokenize, /detokenize, /apply-template, /health, /ready, /version and /metrics; a page to \
+            chat at /, and all routes described at /docs. SIGTERM and SIGINT let the requests that are there end first; a \
+            second one does not wait.
             """)
 
     @OptionGroup var source: OptionalModelArgument

@@ -40,16 +40,31 @@ CASES = {
     "qwen3_moe-some-dense": ("qwen3_moe", torch.float32, dict(
         num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=14, num_experts=7, num_experts_per_tok=3,
         moe_intermediate_size=18, decoder_sparse_step=2, mlp_only_layers=[3], norm_topk_prob=False)),
+    # Layers 1 and 3 are for images: text skips them.
+    "mllama-text": ("mllama", torch.float32, dict(
+        num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, cross_attention_layers=[1, 3],
+        tie_word_embeddings=False,
+        rope_parameters=dict(rope_type="llama3", factor=8.0, rope_theta=10000.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                             original_max_position_embeddings=32))),
     "qwen3_moe-bf16-window": ("qwen3_moe", torch.bfloat16, dict(
         num_attention_heads=4, num_key_value_heads=2, head_dim=16, num_experts=20, num_experts_per_tok=6,
         moe_intermediate_size=70, norm_topk_prob=True, use_sliding_window=True, sliding_window=12)),
 }
 
+# What the models that see do not need for text.
+TINY_VISION = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_global_layers=1, attention_heads=2, image_size=16,
+                   patch_size=8, vision_output_dim=16, intermediate_layers_indices=[0], max_num_tiles=1,
+                   supported_aspect_ratios=[[1, 1]])
+
 for name, (kind, dtype, options) in CASES.items():
     folder = pathlib.Path(sys.argv[1]) / name
-    config = transformers.AutoConfig.for_model(kind, **{**small, **options})
+    sees = kind == "mllama"
+    auto = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
+    text = {**small, **options}
+    parts = dict(text_config=text, vision_config=TINY_VISION) if sees else text
+    config = transformers.AutoConfig.for_model(kind, **parts)
     config._attn_implementation = config._experts_implementation = "eager"
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model = auto.from_config(config).eval()
     with torch.no_grad():
         for key, value in model.named_parameters():
             if key.endswith("bias"):
@@ -59,11 +74,11 @@ for name, (kind, dtype, options) in CASES.items():
     model.to(dtype).save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     # Read again: `to` has rounded the rotary frequencies too.
-    model = transformers.AutoModelForCausalLM.from_pretrained(
+    model = auto.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager").eval()
     tensors = {}
     for case, count in enumerate([1, 13, 70]):
-        ids = torch.randint(3, config.vocab_size, (1, count))
+        ids = torch.randint(3, small["vocab_size"], (1, count))
         with torch.no_grad():
             tensors[f"case{case}.input_ids"] = ids[0].clone()
             tensors[f"case{case}.logits"] = model(input_ids=ids).logits[0].clone().float().contiguous()
