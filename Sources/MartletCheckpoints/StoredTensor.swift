@@ -64,7 +64,8 @@ package struct StoredTensor: Sendable {
     /// All elements, in canonical order.
     package func dequantized() -> [Float] {
         [Float](unsafeUninitializedCapacity: rows * columns) { buffer, count in
-            if let output = buffer.baseAddress {
+            // A shape may have any number of empty rows.
+            if let output = buffer.baseAddress, columns > 0 {
                 for row in 0..<rows { dequantizeRow(row, into: output + row * columns) }
             }
             count = rows * columns

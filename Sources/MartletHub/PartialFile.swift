@@ -29,6 +29,14 @@ final class PartialFile: Sendable {
             close(descriptor)
             throw HubError(.storage, "another download of the same file is running")
         }
+        // Between opening and locking, another process may have moved the file to where it belongs.
+        var (opened, named) = (stat(), stat())
+        guard fstat(descriptor, &opened) == 0, lstat(path, &named) == 0, opened.st_ino == named.st_ino,
+            opened.st_dev == named.st_dev
+        else {
+            close(descriptor)
+            throw HubError(.storage, "another download of the same file has just ended")
+        }
         progressDescriptor = open(progressPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard progressDescriptor >= 0 else {
             close(descriptor)

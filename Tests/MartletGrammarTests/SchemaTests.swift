@@ -136,8 +136,24 @@ struct SchemaTests {
                 ##""d\##($0)": {"anyOf": [{"$ref": "#/$defs/d\##($0 + 1)"}, {"type": "array", "items": {"$ref": "#/$defs/d\##($0 + 1)"}}]}"##
             }
             .joined(separator: ",") + ##", "d40": {}}, "$ref": "#/$defs/d0"}"##
+        let references =
+            "{\"$defs\": {"
+            + (0..<40).map {
+                ##""d\##($0)": {"allOf": [{"$ref": "#/$defs/d\##($0 + 1)"}, {"$ref": "#/$defs/d\##($0 + 1)"}]}"##
+            }
+            .joined(separator: ",") + ##", "d40": {}}, "$ref": "#/$defs/d0"}"##
+        let enumerations =
+            "{\"$defs\": {"
+            + (0..<40).map {
+                let next = ##"{"$ref": "#/$defs/d\##($0 + 1)"##
+                return ##""d\##($0)": {"type": "object", "enum": [{}], "properties": {"a": \##(next)}, "##
+                    + ##""b": \##(next), "minLength": 0}}}"##
+            }
+            .joined(separator: ",") + ##", "d40": {"type": "null"}}, "$ref": "#/$defs/d0"}"##
+        let exclusive = "{\"oneOf\": [" + (0..<20_000).map { "{\"const\": \($0)}" }.joined(separator: ",") + "]}"
+        let required = "{\"required\": [" + (0..<50_000).map { "\"\($0)\"" }.joined(separator: ",") + "]}"
         for schema in [
-            nested, many, product, properties, doubling,
+            nested, many, product, properties, doubling, references, enumerations, exclusive, required,
             ##"{"properties": {"foo": {"$ref": "#"}}, "const": {"foo": {}}}"##, #"{"pattern": "(a+)+$"}"#,
             #"{"pattern": "^((a{0,99}){0,99}){0,99}$"}"#,
             #"{"pattern": "(a|b)*a(a|b){20}", "maxLength": 100}"#, #"{"maxLength": 1000000, "type": "string"}"#,

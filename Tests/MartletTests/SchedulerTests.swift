@@ -279,6 +279,53 @@ import Testing
         #expect(scheduler.memory.usedCount == 0)
     }
 
+    // MARK: Copies of shared rows
+
+    /// A scheduler of 1,024 rows that has 101 tokens cached, and a request that shares 100 of them: the place behind them is
+    /// taken, and so it copies the 36 of the last page when it decodes.
+    private static func schedulerWithCopies(maxTokens: Int) throws -> Scheduler {
+        let limits = SchedulerLimits(
+            maxBatchedTokens: 1024, maxRequests: 4, maxQueuedRequests: 8, prefillChunk: nil, contextLength: 1024)
+        var scheduler = Scheduler(rowCount: 1024, limits: limits)
+        try scheduler.add(request(1, prompt: 101, maxTokens: 1))
+        _ = scheduler.update(scheduler.schedule(), DrawnTokens([7]))
+        let prompt = (0..<100).map { Int32($0) } + [200, 201]
+        try scheduler.add(RequestState(id: RequestID(2), prompt: prompt, limits: .init(maxTokens: maxTokens)))
+        _ = scheduler.update(scheduler.schedule(), DrawnTokens([7]))
+        return scheduler
+    }
+
+    @Test func nobodyIsAdmittedIntoRowsThatCopiesTake() throws {
+        var scheduler = try Self.schedulerWithCopies(maxTokens: 4)
+        try scheduler.add(
+            RequestState(
+                id: RequestID(3), prompt: (0..<919).map { Int32(1000 + $0) }, limits: .init(maxTokens: 1)))
+        var finished: Set<UInt64> = []
+        for _ in 0..<20 where scheduler.hasWork {
+            let output = scheduler.schedule()
+            #expect(!output.isEmpty)
+            let updates = scheduler.update(output, DrawnTokens(Array(repeating: 7, count: output.sampledCount)))
+            finished.formUnion(updates.filter { $0.finishReason != nil }.map(\.id.value))
+            #expect(scheduler.checkInvariants() == [])
+        }
+        #expect(finished == [2, 3])
+    }
+
+    @Test func whoFillsThePoolAloneGoesOnWithoutItsCopies() throws {
+        var scheduler = try Self.schedulerWithCopies(maxTokens: 922)
+        var (steps, copies) = (0, 0)
+        while scheduler.hasWork, steps < 2000 {
+            let output = scheduler.schedule()
+            copies += output.copies.count
+            try #require(!output.isEmpty, "step \(steps): the engine would sleep")
+            _ = scheduler.update(output, DrawnTokens(Array(repeating: 7, count: output.sampledCount)))
+            steps += 1
+        }
+        #expect(!scheduler.hasWork && scheduler.memory.usedCount == 0)
+        #expect(copies == 36)
+        #expect(scheduler.counters.preemptions == 1)
+    }
+
     // MARK: Shared prefixes
 
     /// Cold and simultaneous: nothing of the common prefix is computed twice, whatever the chunks.

@@ -66,8 +66,9 @@ package struct Scheduler: ~Copyable {
         scheduleNextTokens(&budget, &rowsRanOut)
         if output.entries.isEmpty { budget.prompts = .unlimited }
         schedulePrompts(&budget, &rowsRanOut)
-        // Where rows are short, nobody new.
-        if !rowsRanOut { scheduleWaiting(&budget) }
+        // Where rows are short, nobody new. But who was alone and gave up its rows itself, as it held copies of shared ones,
+        // begins again at once.
+        if !rowsRanOut || running.isEmpty { scheduleWaiting(&budget) }
         counters.peakRows = max(counters.peakRows, memory.usedCount)
         return output
     }
@@ -124,7 +125,8 @@ package struct Scheduler: ~Copyable {
         while budget.tokens > 0, memory.table.freeSlotCount > 0, let next = queue.next(shares) {
             var request = queue.remove(at: next)
             guard memory.admit(&request) else { preconditionFailure("slots were counted before") }
-            let count = chunk(of: request, budget)
+            // Copies of shared rows (`RequestMemory.align`) are in no estimate.
+            let count = min(chunk(of: request, budget), memory.availableCount)
             guard count > 0, running.isEmpty || estimatedPeak(with: request) <= memory.pool.rowCount else {
                 memory.release(&request, keeps: true)
                 request.withdraw()

@@ -4,7 +4,9 @@ struct AutomatonAnalysis {
     let rules: [Automaton.NodeID]
 
     /// From which nodes the end of their rule can be reached, by working backwards from the ends.
-    func productiveNodes() -> [Bool] {
+    ///
+    /// - Parameter throughBytes: false for ways that take no byte only.
+    func productiveNodes(throughBytes: Bool = true) -> [Bool] {
         // Who waits for a node to become productive.
         var waiting = [[Int32]](repeating: [], count: nodes.count)
         var ruleWaiting: [Automaton.NodeID: [Int32]] = [:]
@@ -13,7 +15,7 @@ struct AutomatonAnalysis {
         for (index, node) in nodes.enumerated() {
             let index = Int32(index)
             switch node {
-            case .bytes(_, let next): waiting[Int(next)].append(index)
+            case .bytes(_, let next): if throughBytes { waiting[Int(next)].append(index) }
             case .split(let targets): for target in targets { waiting[Int(target)].append(index) }
             case .call(let rule, let next):
                 waiting[Int(next)].append(index)
@@ -92,28 +94,5 @@ struct AutomatonAnalysis {
     }
 
     /// From which nodes the end of their rule, or of their loop's body, can be reached without a byte.
-    private func nullableNodes() -> [Bool] {
-        var nullable = [Bool](repeating: false, count: nodes.count)
-        var changes = true
-        while changes {
-            changes = false
-            // Continuations are made before what leads to them, so one pass does most of it.
-            for (index, node) in nodes.enumerated() where !nullable[index] {
-                let isNullable =
-                    switch node {
-                    case .bytes: false
-                    case .split(let targets): targets.contains { nullable[Int($0)] }
-                    case .call(let rule, let next): nullable[Int(next)] && nullable[Int(rules[Int(rule)])]
-                    case .end, .again: true
-                    case .loop(let body, let exit, let atLeast, _):
-                        nullable[Int(exit)] && (atLeast == 0 || nullable[Int(body)])
-                    }
-                if isNullable {
-                    nullable[index] = true
-                    changes = true
-                }
-            }
-        }
-        return nullable
-    }
+    private func nullableNodes() -> [Bool] { productiveNodes(throughBytes: false) }
 }

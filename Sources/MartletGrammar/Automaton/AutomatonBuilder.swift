@@ -18,7 +18,7 @@ struct AutomatonBuilder {
     private var setNumbers: [ByteSet: Int32] = [:]
     private var knownBytes: [Edge: NodeID] = [:]
     private var knownScalars: [ScalarKey: NodeID] = [:]
-    private let deadline: ContinuousClock.Instant
+    let deadline: ContinuousClock.Instant
     private var charged = 0
     /// The end of every rule.
     private(set) var end: NodeID = 0
@@ -36,9 +36,10 @@ struct AutomatonBuilder {
         let next: NodeID
     }
 
-    init(limits: GrammarLimits = .init()) {
+    /// - Parameter deadline: when work has to be done; by default as the limits say, from now on.
+    init(limits: GrammarLimits = .init(), deadline: ContinuousClock.Instant? = nil) {
         self.limits = limits
-        deadline = .now + limits.time
+        self.deadline = deadline ?? .now + limits.time
         nodes = [.end, .split([])]
         end = 0
         failure = 1

@@ -7,7 +7,9 @@ struct SchemaComparison {
     private static let deepest = 4
 
     /// - Throws: `unsupported` where alternatives may overlap.
-    mutating func checkDisjoint(_ alternatives: [Subschema]) throws(GrammarError) {
+    mutating func checkDisjoint(
+        _ alternatives: [Subschema], _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) {
         var all: [SchemaConstraints] = []
         for alternative in alternatives {
             var constraints = SchemaConstraints()
@@ -15,6 +17,7 @@ struct SchemaComparison {
             all.append(constraints)
         }
         for second in all.indices {
+            try builder.charge(second)
             for first in 0..<second where try !areDisjoint(all[first], all[second], depth: 0) {
                 throw .unsupported(
                     "the schema at \(alternatives[second].path): 'oneOf' is supported where no two alternatives can both "

@@ -96,7 +96,7 @@ extension SchemaCompiler {
         }
         var listed: [(name: String, schemas: [Subschema], isRequired: Bool)] = []
         for name in names {
-            listed.append((name, try schemas(of: name, members, &builder), constraints.required.contains(name)))
+            listed.append((name, try schemas(of: name, members, &builder), constraints.requiredNames.contains(name)))
         }
         // What can't be there is left out; where it has to be, nothing satisfies the schema.
         if listed.contains(where: { $0.isRequired && $0.schemas.contains { $0.value.isFalse } }) {
@@ -194,6 +194,7 @@ extension SchemaCompiler {
     ) throws(GrammarError) -> [Subschema] {
         var schemas: [Subschema] = []
         for part in members {
+            try builder.charge(part.properties.count)
             let own = part.properties.filter { $0.name == name }.map(\.schema)
             var matching: [Subschema] = []
             for (expression, schema) in part.patterns where try automaton(expression, &builder).accepts(name) {
@@ -217,6 +218,12 @@ extension SchemaCompiler {
         _ constraints: SchemaConstraints, _ names: [String], _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> [Extra] {
         let members = constraints.members
+        let asksForMore =
+            members.contains { $0.additional != nil }
+            || members.allSatisfy { $0.properties.isEmpty && $0.patterns.isEmpty }
+        let isClosed = members.contains { $0.additional?.value.isFalse == true }
+        // The automaton that tells other names from the listed ones is large: only where something needs it.
+        guard members.contains(where: { !$0.patterns.isEmpty }) || (asksForMore && !isClosed) else { return [] }
         var names: ScalarAutomaton? =
             try names.isEmpty
             ? nil
@@ -247,9 +254,6 @@ extension SchemaCompiler {
             }
             add(matching, schemas)
         }
-        let asksForMore =
-            members.contains { $0.additional != nil }
-            || members.allSatisfy { $0.properties.isEmpty && $0.patterns.isEmpty }
         if asksForMore {
             for pattern in patterns {
                 names = try names?.intersection(pattern.automaton.inverted, &builder) ?? pattern.automaton.inverted

@@ -98,7 +98,7 @@ struct SchemaCompiler {
         let group = rest.groups.removeFirst()
         if group.isExclusive {
             var comparison = SchemaComparison(reader: reader)
-            try comparison.checkDisjoint(group.alternatives)
+            try comparison.checkDisjoint(group.alternatives, &builder)
         }
         let isAlone =
             rest.groups.isEmpty && rest.isOnlyTypes && rest.values == nil && !rest.integersOnly
@@ -133,7 +133,9 @@ struct SchemaCompiler {
             // What else is said holds for these values if they are texts that it admits.
             var others = constraints
             others.values = nil
-            var scratch = AutomatonBuilder(limits: reader.limits)
+            // Looks at the clock: a scratch builder alone is too small to.
+            try builder.charge(256)
+            var scratch = AutomatonBuilder(limits: reader.limits, deadline: builder.deadline)
             var compiler = SchemaCompiler(reader.root, limits: reader.limits)
             // A schema may contain itself.
             compiler.depth = depth

@@ -22,6 +22,8 @@ struct SchemaConstraints {
         var isExclusive: Bool
     }
 
+    /// Schemas that were read for it.
+    var parts = 0
     var types = Set(JSONType.allCases)
     var integersOnly = false
     /// `enum` and `const`.
@@ -37,7 +39,8 @@ struct SchemaConstraints {
     var minItems = 0
     var maxItems: Int?
     var members: [Members] = []
-    var required: [String] = []
+    private(set) var required: [String] = []
+    private(set) var requiredNames: Set<String> = []
     var minProperties = 0
     var maxProperties: Int?
     var names: [Subschema] = []
@@ -46,6 +49,11 @@ struct SchemaConstraints {
     var isFalse = false
     /// Whether anything was said.
     var isTrivial = true
+
+    /// Objects must have a member of that name.
+    mutating func require(_ name: String) {
+        if requiredNames.insert(name).inserted { required.append(name) }
+    }
 
     var hasStringConstraints: Bool { minLength > 0 || maxLength != nil || !patterns.isEmpty || !formats.isEmpty }
     var hasNumberConstraints: Bool { lower != nil || upper != nil || divisor != 1 }

@@ -69,6 +69,11 @@ struct SchemaReader {
         _ schema: Subschema, into constraints: inout SchemaConstraints, open: [String] = []
     ) throws(GrammarError) {
         guard open.count <= limits.depth else { throw .tooComplex("the schema is nested too deeply") }
+        // Each reference is followed anew, so few of them can stand for very many.
+        constraints.parts += 1
+        guard constraints.parts <= limits.alternatives else {
+            throw .tooComplex("the schema's references multiply to more than \(limits.alternatives)")
+        }
         if case .bool(let flag) = schema.value {
             if !flag { constraints.isFalse = true }
             return
@@ -162,7 +167,7 @@ struct SchemaReader {
                 guard case .list(let names) = value else { throw malformed(schema, "'required' must be an array") }
                 for name in names.elements {
                     guard let name = name.asString else { throw malformed(schema, "'required' must have strings") }
-                    if !constraints.required.contains(name) { constraints.required.append(name) }
+                    constraints.require(name)
                 }
             case "minProperties":
                 constraints.minProperties = max(constraints.minProperties, try count(value, keyword, schema))

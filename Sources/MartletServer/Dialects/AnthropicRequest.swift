@@ -34,7 +34,7 @@ struct AnthropicRequest {
         if let tools = fields.take("tools") { chat.append(("tools", try Self.tools(tools))) }
         if let choice = fields.take("tool_choice") { chat += try toolChoice(choice) }
         // The rest is as unknown here as there.
-        for name in fields.remaining { if let value = fields.take(name) { chat.append((name, value)) } }
+        chat += fields.rest
         return .dictionary(chat)
     }
 

@@ -55,7 +55,7 @@ struct OllamaRequest {
         if let tools = fields.take("tools") { result.append(("tools", tools)) }
         if let options = fields.take("options") { result += try Self.options(options) }
         if kind == .text, !result.contains(where: { $0.0 == "max_tokens" }) { result.append(("max_tokens", .int(128))) }
-        for name in fields.remaining { if let value = fields.take(name) { result.append((name, value)) } }
+        result += fields.rest
         document = .dictionary(result)
     }
 

@@ -38,7 +38,7 @@ struct ResponsesRequest {
         if let tools = fields.take("tools") { chat.append(("tools", try Self.tools(tools))) }
         if let choice = fields.take("tool_choice") { chat.append(("tool_choice", choice)) }
         // What both APIs call the same, and what neither knows.
-        for name in fields.remaining { if let value = fields.take(name) { chat.append((name, value)) } }
+        chat += fields.rest
         return .dictionary(chat)
     }
 

@@ -31,6 +31,8 @@ struct ToolCallParser: Sendable {
     /// Nothing but white space so far.
     private var isAtStart = true
     private(set) var callCount = 0
+    /// The only call that was asked for is there: what follows is dropped, as in the other formats.
+    private var isOver = false
 
     init(_ use: ToolUse) {
         format = use.format
@@ -184,13 +186,14 @@ struct ToolCallParser: Sendable {
     }
 
     private mutating func takeAfterCall(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        if isOver { return }
         pending.unicodeScalars.append(scalar)
         let rest = pending.trimmed
         switch format {
         case .hermes:
             if rest == ToolFormat.hermesEnd {
                 pending = ""
-                mode = .text
+                if allowsSeveral { mode = .text } else { isOver = true }
             } else if !ToolFormat.hermesEnd.hasPrefix(rest) {
                 mode = .text
             }

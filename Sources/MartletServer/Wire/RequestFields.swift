@@ -17,6 +17,13 @@ package struct RequestFields {
     /// Names that nobody took, in the order of the document.
     package var remaining: [String] { members.map(\.name) }
 
+    /// What nobody took, but nulls.
+    var rest: [(String, Value)] {
+        members.compactMap { name, value in
+            if case .null = value { nil } else { (name, value) }
+        }
+    }
+
     package mutating func take(_ name: String) -> Value? {
         guard let index = members.firstIndex(where: { $0.name == name }) else { return nil }
         let value = members.remove(at: index).value
