@@ -1,4 +1,5 @@
 import CKernels
+import TestSupport
 import Testing
 
 /// The instruction sets of this machine, by the name of their table.
@@ -8,20 +9,14 @@ let attentionInstructionSets: [String] = ["avx512", "avx2", "neon", "portable"].
 
 let attentionTypes = [CK_KV_F16, CK_KV_F32, CK_KV_BF16, CK_KV_INT8]
 
-/// SplitMix64: the same numbers on every machine and run.
 struct AttentionNoise {
-    private var state: UInt64
+    private var random: TestGenerator
 
-    init(seed: UInt64) { state = seed }
+    init(seed: UInt64) { random = TestGenerator(seed: seed) }
 
     /// Uniform in -1 ..< 1.
     mutating func next() -> Float {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        z ^= z >> 31
-        return Float(Int64(z >> 40) - (1 << 23)) / Float(1 << 23)
+        Float(Int64(random.next() >> 40) - (1 << 23)) / Float(1 << 23)
     }
 
     mutating func next(count: Int) -> [Float] { (0..<count).map { _ in next() } }

@@ -1,4 +1,5 @@
 import MartletGrammar
+import TestSupport
 import Testing
 
 /// Regular expressions, choices and context-free grammars.
@@ -92,7 +93,7 @@ struct PatternTests {
     ]) func masksAreExact(_ structure: OutputStructure) throws {
         let grammar = try Vocabulary.grammar(structure)
         for seed in 0..<5 {
-            var random = TestGenerator(state: UInt64(seed))
+            var random = TestGenerator(seed: UInt64(seed))
             var matcher = GrammarMatcher(grammar)
             for _ in 0..<40 {
                 let (mask, _) = try matcher.mask()

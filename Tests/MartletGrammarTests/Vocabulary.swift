@@ -1,4 +1,5 @@
 import MartletGrammar
+import TestSupport
 
 /// Every byte, and some longer tokens that cut texts where it hurts.
 enum Vocabulary {
@@ -18,25 +19,12 @@ enum Vocabulary {
     }
 }
 
-/// SplitMix64.
-struct TestGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 extension Grammar {
     /// A text that masks lead to. The longer it gets, the likelier is what closes something.
     ///
     /// - Returns: nil where it found no end, as lists without a bound may.
     func randomText(_ seed: UInt64, steps: Int = 600) throws -> String? {
-        var random = TestGenerator(state: seed)
+        var random = TestGenerator(seed: seed)
         var matcher = GrammarMatcher(self)
         var bytes: [UInt8] = []
         for step in 0..<steps {

@@ -1,4 +1,5 @@
 import MartletJinja
+import TestSupport
 import Testing
 
 /// Values as the callers of templates make them.
@@ -112,7 +113,7 @@ import Testing
             "set ", "=", "loop", "\n", " ", "é", "\u{0}", "raw", "endraw", "*", "slice(0)", "batch(-1)", "round(400)",
             "items", "join", "::", "range(",
         ]
-        var generator = SplitMix64(state: 42)
+        var generator = TestGenerator(seed: 42)
         var limits = Limits()
         limits.maxSteps = 10_000
         var rendered = 0
@@ -129,18 +130,5 @@ import Testing
             }
         }
         #expect(rendered > 0)
-    }
-}
-
-/// A small generator with a fixed seed, so that a failure can be repeated (Steele, Lea and Flood 2014).
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -37,7 +37,7 @@ import Testing
     @Test(arguments: [(4, false), (4, true), (8, false), (8, true)])
     func rounding(_ bits: Int, _ isSymmetric: Bool) throws {
         let grid = QuantizationGrid(bits: bits, isSymmetric: isSymmetric, scaleStorage: .f16, smallestZero: 0)
-        var random = SplitMix(state: 1)
+        var random = TestGenerator(seed: 1)
         let values = (0..<64).map { _ in random.normal() + 0.3 }
         let group = grid.group(values, count: 64)
         #expect(FloatStorage.f16.rounded(group.scale) == group.scale)
@@ -54,7 +54,7 @@ import Testing
     // MARK: Unpacking, written without looking at the packing
 
     private func matrix(_ grid: QuantizationGrid, groupSize: Int?, index: [Int32]? = nil) -> QuantizedMatrix {
-        var random = SplitMix(state: 9)
+        var random = TestGenerator(seed: 9)
         let matrix = QuantizedMatrix(rows: 16, columns: 64, groupSize: groupSize, grid: grid, groupIndex: index)
         for position in 0..<16 * 64 { matrix.codes[position] = UInt8(random.next() % (1 << UInt64(grid.bits))) }
         for row in 0..<16 {

@@ -106,7 +106,7 @@ import Testing
         parameters.headDim = 16
         let hidden = try source.embeddings(of: RandomModel.text(16))
         let before = try run(source, hidden, layer: 0, parameters)
-        var random = SplitMix(state: 5)
+        var random = TestGenerator(seed: 5)
         for group in LayerGroup.all {
             let width = try parameters.weight(group.linears[0]).columns
             var factors = (0..<width).map { _ in 0.5 + random.normal().magnitude }

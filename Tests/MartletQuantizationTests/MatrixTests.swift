@@ -1,11 +1,12 @@
 import MartletCPU
+import TestSupport
 import Testing
 
 @testable import MartletQuantization
 
 @Suite struct MatrixTests {
     private func random(_ rows: Int, _ columns: Int, seed: UInt64 = 3) -> Matrix {
-        var random = SplitMix(state: seed)
+        var random = TestGenerator(seed: seed)
         let matrix = Matrix(rows: rows, columns: columns)
         for index in 0..<rows * columns { matrix.base[index] = random.normal() }
         return matrix

@@ -1,4 +1,5 @@
 import MartletCPU
+import TestSupport
 import Testing
 
 @testable import MartletQuantization
@@ -13,7 +14,7 @@ import Testing
 
     init() throws {
         workers = try MatrixProduct(threads: 2)
-        var random = SplitMix(state: 21)
+        var random = TestGenerator(seed: 21)
         inputs = Matrix(rows: 512, columns: 128)
         for row in 0..<512 {
             var last: Float = 0
@@ -128,7 +129,7 @@ import Testing
 
     /// Inputs that earlier layers have spoiled: correcting the weights brings the outputs nearer to those of the exact inputs.
     @Test func correctionMakesUpForSpoiledInputs() throws {
-        var random = SplitMix(state: 8)
+        var random = TestGenerator(seed: 8)
         let spoiled = inputs.copy()
         for row in 0..<512 {
             for column in 0..<128 {

@@ -13,7 +13,7 @@ struct RandomModel {
     var settings: [String: String] = [:]
     var weights = SafetensorsBuilder()
 
-    private var random = SplitMix(state: 7)
+    private var random = TestGenerator(seed: 7)
 
     /// - Parameter type: of all tensors, F32 or F16.
     init(architecture: String = "llama", layers: Int = 2, inner: Int = 128) {
@@ -69,23 +69,12 @@ struct RandomModel {
 
     /// Token ids of a text that is as random as the model.
     static func text(_ count: Int) -> [Int32] {
-        var random = SplitMix(state: 11)
+        var random = TestGenerator(seed: 11)
         return (0..<count).map { _ in Int32(random.next() % 96) }
     }
 }
 
-/// Steele, Lea and Flood 2014: the same numbers everywhere.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension TestGenerator {
     /// A normal variable, by the sum of twelve uniform ones.
     mutating func normal() -> Float {
         (0..<12).reduce(Float(-6)) { sum, _ in sum + Float(next() >> 40) / Float(1 << 24) }

@@ -1,4 +1,5 @@
 import MartletGraph
+import TestSupport
 import Testing
 
 @testable import Martlet

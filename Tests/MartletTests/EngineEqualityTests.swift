@@ -1,4 +1,5 @@
 import Martlet
+import TestSupport
 import Testing
 
 /// The same requests give the same tokens, whatever the engine does with them.

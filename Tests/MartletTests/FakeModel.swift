@@ -3,6 +3,7 @@ import Martlet
 import MartletGrammar
 import MartletGraph
 import Synchronization
+import TestSupport
 
 /// A "model" whose logits are a hash of the context that it reads back from its KV rows.
 ///

@@ -1,4 +1,5 @@
 import Martlet
+import TestSupport
 import Testing
 
 /// What token-level rows save: the same trace with three ways to hand out memory (docs/ARCHITECTURE.md has the table).

@@ -1,5 +1,6 @@
 import Martlet
 import MartletGraph
+import TestSupport
 import Testing
 
 @Suite struct PrefixCacheTests {

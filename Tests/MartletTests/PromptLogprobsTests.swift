@@ -1,5 +1,6 @@
 import Foundation
 import MartletGraph
+import TestSupport
 import Testing
 
 @testable import Martlet

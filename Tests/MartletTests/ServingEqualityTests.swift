@@ -1,5 +1,6 @@
 import Martlet
 import MartletGraph
+import TestSupport
 import Testing
 
 /// 100 prompts, each greedy and sampled with a seed, on the real model: the same tokens and the same bits of their

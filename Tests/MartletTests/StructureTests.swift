@@ -1,5 +1,6 @@
 import MartletGrammar
 import MartletGraph
+import TestSupport
 import Testing
 
 @testable import Martlet

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import MartletTokenizers
@@ -5,7 +6,7 @@ import Testing
 @Suite struct BPETests {
     /// A word of random letters and random merges: whatever the path, the result is that of the definition.
     @Test(arguments: [3, 20, 60, 300]) func mergesAsDefined(_ length: Int) throws {
-        var generator = SplitMix(state: UInt64(length))
+        var generator = TestGenerator(seed: UInt64(length))
         for round in 0..<40 {
             // Shuffled ranks: later merges may build tokens of lower rank, which training never does.
             var (words, merges) = Self.randomMerges(&generator, shuffled: round % 2 == 0)
@@ -19,7 +20,7 @@ import Testing
         }
     }
 
-    private static func randomMerges(_ generator: inout SplitMix, shuffled: Bool) -> (ByteStringTable, PairTable) {
+    private static func randomMerges(_ generator: inout TestGenerator, shuffled: Bool) -> (ByteStringTable, PairTable) {
         var tokens: [[UInt8]] = [[97], [98], [99]]
         var pairs: [(Int, Int, Int)] = []
         while tokens.count < 40 {

@@ -1,4 +1,5 @@
 import MartletJSON
+import TestSupport
 import Testing
 
 @testable import MartletTokenizers
@@ -117,7 +118,7 @@ import Testing
         throws
     {
         let original = try FixtureFile.bytes("synthetic/\(name).json")
-        var generator = SplitMix(state: 1)
+        var generator = TestGenerator(seed: 1)
         // The stages stand before the model: damage them more often than the long vocabulary.
         let head = original.count / 8
         for _ in 0..<150 {

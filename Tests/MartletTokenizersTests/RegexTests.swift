@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import MartletTokenizers
@@ -79,7 +80,7 @@ import Testing
 
     /// Random patterns over a tiny alphabet, against an obvious backtracking matcher.
     @Test func randomPatterns() throws {
-        var generator = SplitMix(state: 42)
+        var generator = TestGenerator(seed: 42)
         for _ in 0..<1500 {
             let node = randomNode(&generator, depth: 3)
             let program = try RegexProgram(node, pattern: "\(node)")
@@ -97,7 +98,7 @@ import Testing
         }
     }
 
-    private func randomNode(_ generator: inout SplitMix, depth: Int) -> RegexNode {
+    private func randomNode(_ generator: inout TestGenerator, depth: Int) -> RegexNode {
         let set = RegexNode.set(
             [ScalarSet("a"), ScalarSet("b"), ScalarSet("a").inverted][Int.random(in: 0...2, using: &generator)])
         if depth == 0 { return set }
@@ -174,18 +175,5 @@ import Testing
             return greed == .lazy ? rest(at) ?? more() : more() ?? rest(at)
         case .anchor, .lookbehind: return nil
         }
-    }
-}
-
-/// A small generator with a seed, so that failures repeat (Steele et al. 2014).
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import MartletTokenizers
@@ -25,7 +26,7 @@ import Testing
 
     @Test func randomBytesAsInDecode() throws {
         let tokenizer = try Self.bytesTokenizer()
-        var generator = SplitMix(state: 9)
+        var generator = TestGenerator(seed: 9)
         for _ in 0..<3000 {
             let lead: [UInt8] = [
                 0x41, 0xC3, 0xE2, 0xED, 0xF0, 0xF4, 0xE0, 0xC0, 0xFF, 0x80, 0x9F, 0xA0, 0xBF, 0x90, 0x8F,
