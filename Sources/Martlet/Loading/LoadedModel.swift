@@ -27,10 +27,13 @@ package struct LoadedModel {
     /// - Throws: `CheckpointError`, `TokenizerError` or `CPUBackendError`.
     package init(path: String, options: LoadOptions = .init(), progress: @Sendable (Double) -> Void = { _ in }) throws {
         let start = ContinuousClock.now
-        checkpoint = try Checkpoint(path: path)
-        tokenizer = checkpoint.hasTokenizer ? try Tokenizer(checkpoint) : nil
+        let checkpoint = try Checkpoint(path: path)
+        // A vocabulary takes one processor a tenth of a second and more: beside the weights, which take them all.
+        let tokenizer = Background { checkpoint.hasTokenizer ? try Tokenizer(checkpoint) : nil }
         outline = try ModelOutline(checkpoint, options: options)
         compiled = try outline.compile(progress: progress)
+        self.tokenizer = try tokenizer.value()
+        self.checkpoint = checkpoint
         loadTime = (ContinuousClock.now - start).seconds
     }
 
