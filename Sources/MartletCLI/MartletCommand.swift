@@ -9,7 +9,8 @@ struct MartletCommand: AsyncParsableCommand {
         abstract: "Run language models on this machine.",
         version: version,
         subcommands: [
-            RunCommand.self, ServeCommand.self, BatchCommand.self, BenchCommand.self, ShowCommand.self,
+            RunCommand.self, ServeCommand.self, BatchCommand.self, BenchCommand.self, BenchServeCommand.self,
+            ShowCommand.self,
             TokenizeCommand.self,
             DetokenizeCommand.self,
             TemplateCommand.self, LogitsCommand.self, PerplexityCommand.self, EvalCommand.self,
@@ -33,7 +34,25 @@ struct MartletCommand: AsyncParsableCommand {
     }
 
     /// The command that the arguments ask for.
-    static func command(for arguments: [String]) throws -> any ParsableCommand { try parseAsRoot(arguments) }
+    ///
+    /// - Parameter environment: where the options of `serve` that are not among the arguments may be (`ServeSettings`).
+    static func command(
+        for arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws -> any ParsableCommand {
+        if arguments.starts(with: ["bench", "serve"]) {
+            return try parseAsRoot(["bench serve"] + arguments.dropFirst(2))
+        }
+        guard arguments.first == ServeCommand.configuration.commandName else { return try parseAsRoot(arguments) }
+        let settings = try ServeSettings(arguments: Array(arguments.dropFirst()), environment: environment)
+        do {
+            return try parseAsRoot([arguments[0]] + settings.arguments)
+        } catch {
+            guard let source = settings.source(of: message(for: error)), !exitCode(for: error).isSuccess else {
+                throw error
+            }
+            throw ValidationError("\(message(for: error)) (\(source))")
+        }
+    }
 
     /// The one place where errors become text: a line on stderr and an exit status. Help and versions go to stdout.
     private static func report(_ error: any Error) -> Never {

@@ -37,6 +37,7 @@ package struct CompileOptions: Sendable {
     /// Rewrites to apply, in order. Leave one out to measure what it brings.
     package var fusions: [Fusion]
     package var attention = AttentionMethod.paged
+    package var output = StepOutput.logits
     /// Where set, every step traces and plans the model anew with this, instead of replaying the plan of load time: to
     /// measure what capturing the plan brings. It must give the graph that was compiled.
     package var retrace: (@Sendable () -> Graph)?
@@ -47,6 +48,13 @@ package struct CompileOptions: Sendable {
         self.kvType = kvType
         self.fusions = fusions
     }
+}
+
+/// What a step gives of its sampled rows.
+package enum StepOutput: Sendable {
+    case logits
+    /// The input of the output projection, `[sampled, hidden]`: what text embeddings are made of.
+    case hiddenStates
 }
 
 /// How attention is computed, and where it finds K and V. What comes before `paged` is there for comparison: each adds

@@ -78,6 +78,19 @@ package struct Graph: Sendable {
         if output == old { output = new }
     }
 
+    /// The graph of a language model up to its output projection: the result is what that reads, the sampled rows behind
+    /// the final norm.
+    func withoutHead() -> Graph {
+        let selection = nodes.lastIndex {
+            if case .rows = $0.op { true } else { false }
+        }
+        guard let selection else { preconditionFailure("a language model selects its sampled rows") }
+        var graph = self
+        graph.nodes.removeSubrange((selection + 1)...)
+        graph.output = nodes[selection].outputs[0]
+        return graph
+    }
+
     /// Layers that keep K and V, ascending: what the KV pool must hold. The layers of a vision tower take turns with one
     /// place, as nothing of it is read again.
     package var kvLayers: [KVLayer] {

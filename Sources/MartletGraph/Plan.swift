@@ -28,6 +28,7 @@ package struct Plan: Sendable {
     package init(
         _ graph: Graph, options: CompileOptions, activationFormat: @escaping (LinearWeight) -> ActivationFormat
     ) {
+        let graph = options.output == .hiddenStates ? graph.withoutHead() : graph
         let lowered = graph.lowered(fusions: options.fusions, activationFormat: activationFormat)
         let memory = MemoryPlanner(lowered, limits: options.limits)
         func operand(_ id: Graph.ValueID) -> Operand {

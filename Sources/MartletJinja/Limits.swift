@@ -28,5 +28,5 @@ package struct Limits: Sendable {
     static let bytesPerStep = 64
     /// How deep lists and dictionaries may be nested. Printing, comparing and freeing them recurse, and no schema of a
     /// tool comes near.
-    static let maxValueDepth = 128
+    package static let maxValueDepth = 128
 }

@@ -10,9 +10,11 @@ extension Value {
 
     /// Reads one JSON document that somebody sent: bytes that are not UTF-8, half of a surrogate pair and keys that come
     /// twice are errors.
-    package init(strictJSON bytes: [UInt8]) throws(JinjaError) {
+    ///
+    /// - Parameter maxDepth: arrays and objects inside each other; `Limits.maxValueDepth` at most.
+    package init(strictJSON bytes: [UInt8], maxDepth: Int = Limits.maxValueDepth) throws(JinjaError) {
         guard String(validating: bytes, as: UTF8.self) != nil else { throw JinjaError(.invalidJSON, "JSON: not UTF-8") }
-        var reader = JSONReader(bytes, isStrict: true)
+        var reader = JSONReader(bytes, isStrict: true, maxDepth: min(maxDepth, Limits.maxValueDepth))
         self = try reader.readDocument()
     }
 
@@ -27,14 +29,16 @@ extension Value {
 private struct JSONReader {
     private let bytes: [UInt8]
     private let isStrict: Bool
+    private let maxDepth: Int
     private var position = 0
 
     /// Longer integers are refused as in Python, whose conversion takes quadratic time.
     private static let maxDigits = 4300
 
-    init(_ bytes: [UInt8], isStrict: Bool = false) {
+    init(_ bytes: [UInt8], isStrict: Bool = false, maxDepth: Int = Limits.maxValueDepth) {
         self.bytes = bytes
         self.isStrict = isStrict
+        self.maxDepth = maxDepth
     }
 
     private func failure(_ message: String) -> JinjaError {
@@ -64,8 +68,8 @@ private struct JSONReader {
 
     private mutating func readValue(depth: Int) throws(JinjaError) -> Value {
         skipSpace()
-        if let byte = current, byte == UInt8(ascii: "{") || byte == UInt8(ascii: "["), depth == Limits.maxValueDepth {
-            throw failure("nested too deeply")
+        if let byte = current, byte == UInt8(ascii: "{") || byte == UInt8(ascii: "["), depth == maxDepth {
+            throw failure("nested more than \(maxDepth) deep")
         }
         switch current {
         case UInt8(ascii: "{"): return try readDictionary(depth: depth)

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
+import HummingbirdTLS
 public import Logging
 public import Martlet
 import NIOCore
@@ -28,22 +29,24 @@ public struct Server: Service {
         self.onRunning = onRunning
         let model = ServedModel(
             llm, names: options.modelNames.isEmpty ? ["default"] : options.modelNames,
-            created: Int(Date().timeIntervalSince1970))
+            created: Int(Date().timeIntervalSince1970), limits: options.limits)
         responder = APIResponder(model: model, options: options, version: version, logger: logger)
     }
 
     public func run() async throws {
+        let http = HTTPServerBuilder.http1(
+            configuration: .init(
+                additionalChannelHandlers: [Disconnection()], idleTimeout: .seconds(Self.idleSeconds),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: options.limits.headerBytes / 2, maxHeaderListSize: options.limits.headerBytes,
+                    maxHeaderFieldCount: options.limits.headerCount)))
         let address: BindAddress =
             options.unixSocket.map { .unixDomainSocket(path: $0) } ?? .hostname(options.host, port: options.port)
         var configuration = ApplicationConfiguration(address: address)
         configuration.availableConnectionsDelegate = MaximumAvailableConnections(options.maxConnections)
         let application = Application(
             responder: responder,
-            server: .http1(
-                configuration: .init(
-                    additionalChannelHandlers: [Disconnection()], idleTimeout: .seconds(Self.idleSeconds),
-                    httpDecoderConfiguration: .init(
-                        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100))),
+            server: try options.tls.map { try .tls(http, tlsConfiguration: $0.configuration()) } ?? http,
             configuration: configuration,
             onServerRunning: { [onRunning] channel in onRunning(channel.localAddress?.port ?? 0) },
             logger: logger)

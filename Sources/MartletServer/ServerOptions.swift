@@ -1,3 +1,5 @@
+public import Martlet
+
 /// Where the server listens, who may use it, and what a request may cost.
 public struct ServerOptions: Sendable {
     /// A name or an address. The default is reachable from this machine only.
@@ -11,8 +13,8 @@ public struct ServerOptions: Sendable {
     /// Names beyond the loopback's own that the `Host` and `Origin` headers may have, while the server listens on a
     /// loopback address.
     public var allowedHosts: [String] = []
-    /// Largest body of a request, in bytes.
-    public var maxBodyBytes = 16 << 20
+    /// What one request may ask for.
+    public var limits = ServerLimits()
     /// Time that a request may take to arrive.
     public var readTimeout: Duration = .seconds(30)
     /// Time that requests may take to end after the server was told to stop.
@@ -20,11 +22,16 @@ public struct ServerOptions: Sendable {
     /// Connections that are open at the same time; more wait to be accepted.
     public var maxConnections = 1024
 
+    /// How the hidden states of a text become its embedding.
+    public var pooling = EmbeddingPooling.mean
+
     /// Fields of a request that nobody knows are an error, instead of a header in the answer.
     public var refusesUnknownFields = false
 
     /// Origins of web pages, as "https://chat.example.org", that may call the server from a browser.
     public var allowedOrigins: [String] = []
+    /// Makes the server speak HTTPS, and nothing else.
+    public var tls: TLSFiles?
     /// A path to listen on instead of a host and a port: who may use it is up to the file system.
     public var unixSocket: String?
     /// Time that a request may take in all; nil for no limit.

@@ -58,14 +58,14 @@ struct ServerTests {
         #"{"messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0"#
     private static let endless = #"{"prompt": "Once upon a time", "ignore_eos": true, "temperature": 0"#
 
-    private static func post(_ port: Int, _ path: String, _ body: String, _ headers: [String: String] = [:])
+    static func post(_ port: Int, _ path: String, _ body: String, _ headers: [String: String] = [:])
         async throws
         -> HTTPClient.Response
     {
         try await HTTPClient.exchange(port: port, HTTPClient.request("POST", path, body: body, headers: headers))
     }
 
-    private static func get(_ port: Int, _ path: String, _ headers: [String: String] = [:]) async throws
+    static func get(_ port: Int, _ path: String, _ headers: [String: String] = [:]) async throws
         -> HTTPClient.Response
     {
         try await HTTPClient.exchange(port: port, HTTPClient.request("GET", path, headers: headers))
@@ -198,6 +198,77 @@ struct ServerTests {
         }
     }
 
+    @Test func textsHaveEmbeddings() async throws {
+        try await Self.withServer { port, llm, _ in
+            let texts = ["The cat sits on the mat.", "A dog runs.", "Ein Hund läuft."]
+            let expected = try await llm.embed(texts.map(Prompt.text))
+            let body = #"{"model": "SmolLM2", "input": ["The cat sits on the mat.", "A dog runs.", "Ein Hund läuft."]"#
+            let floats = try await Self.post(port, "/v1/embeddings", body + "}")
+            #expect(floats.status == 200 && floats.json?["object"] as? String == "list")
+            let data = try #require(floats.json?["data"] as? [[String: Any]])
+            #expect(data.map { $0["index"] as? Int } == [0, 1, 2])
+            for (entry, embedding) in zip(data, expected) {
+                let vector = try #require(entry["embedding"] as? [Double]).map { Float($0) }
+                #expect(vector == embedding.vector, "no digit is lost")
+                let length = vector.reduce(0.0) { $0 + Double($1) * Double($1) }
+                #expect(abs(length - 1) < 1e-6)
+            }
+            let usage = try #require(floats.json?["usage"] as? [String: Int])
+            let count = texts.reduce(0) { $0 + llm.tokenize($1).count }
+            #expect(usage == ["prompt_tokens": count, "total_tokens": count])
+
+            let base64 = try await Self.post(port, "/v1/embeddings", body + #", "encoding_format": "base64"}"#)
+            let texts64 = try #require(base64.json?["data"] as? [[String: Any]]).compactMap {
+                $0["embedding"] as? String
+            }
+            for (text, embedding) in zip(texts64, expected) {
+                let bytes = try #require(Data(base64Encoded: text))
+                let vector = stride(from: 0, to: bytes.count, by: 4).map { offset in
+                    Float(bitPattern: bytes[offset..<offset + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) })
+                }
+                #expect(vector == embedding.vector)
+            }
+            #expect(texts64.count == 3)
+
+            let tokens = llm.tokenize(texts[0]).map(String.init).joined(separator: ", ")
+            for input in ["[\(tokens)]", "[[\(tokens)]]", "\"\(texts[0])\""] {
+                let one = try await Self.post(port, "/v1/embeddings", "{\"input\": \(input), \"dimensions\": 576}")
+                let vector = (one.json?["data"] as? [[String: Any]])?.first?["embedding"] as? [Double]
+                #expect(vector?.map { Float($0) } == expected[0].vector, "\(input)")
+            }
+
+            let ollama = try await Self.post(
+                port, "/api/embed", #"{"model": "SmolLM2:latest", "input": "A dog runs."}"#)
+            #expect((ollama.json?["embeddings"] as? [[Double]])?.first?.map { Float($0) } == expected[1].vector)
+            let older = try await Self.post(port, "/api/embeddings", #"{"model": "SmolLM2", "prompt": "A dog runs."}"#)
+            #expect((older.json?["embedding"] as? [Double])?.map { Float($0) } == expected[1].vector)
+            // Ollama's routes shorten texts unless told not to; OpenAI's never does.
+            let long = "\"" + String(repeating: "word ", count: 2000) + "\""
+            #expect(
+                try await Self.post(port, "/api/embed", "{\"input\": \(long)}").json?["prompt_eval_count"] as? Int
+                    == 1024)
+            #expect(try await Self.post(port, "/api/embed", "{\"input\": \(long), \"truncate\": false}").status == 400)
+            let refused = try await Self.post(port, "/v1/embeddings", "{\"input\": \(long)}")
+            #expect(refused.error?["code"] as? String == "context_length_exceeded")
+
+            for (fields, parameter) in [
+                ("{}", "input"), (#"{"input": ""}"#, "input"), (#"{"input": []}"#, "input"),
+                (#"{"input": [[]]}"#, "input"),
+                (#"{"input": 5}"#, "input"), (#"{"input": ["a", {}]}"#, "input[1]"), (#"{"input": [49152]}"#, "input"),
+                (#"{"input": [-1]}"#, "input"), (#"{"input": "a", "encoding_format": "hex"}"#, "encoding_format"),
+                (#"{"input": "a", "dimensions": 64}"#, "dimensions"), (#"{"input": "a", "model": "gpt"}"#, "model"),
+                (#"{"input": "a", "truncate_prompt_tokens": 3}"#, "truncate_prompt_tokens"),
+                ("{\"input\": [" + Array(repeating: "\"a\"", count: 2049).joined(separator: ",") + "]}", "input"),
+            ] {
+                let response = try await Self.post(port, "/v1/embeddings", fields)
+                #expect(response.error?["param"] as? String == parameter, "\(fields.prefix(60)): \(response.body)")
+                #expect(response.status == (parameter == "model" ? 404 : 400))
+            }
+            let unknown = try await Self.post(port, "/v1/embeddings", #"{"input": "a", "colour": 1}"#)
+            #expect(unknown.headers["x-martlet-warning"]?.contains("colour") == true)
+        }
+    }
+
     @Test func everyRouteIsDescribedAndWantsAKey() async throws {
         var setup = Setup()
         setup.options.apiKeys = ["secret"]
@@ -282,7 +353,7 @@ struct ServerTests {
 
     @Test func badRequestsGetOpenAIsErrors() async throws {
         var setup = Setup()
-        setup.options.maxBodyBytes = 200_000
+        setup.options.limits.bodyBytes = 200_000
         try await Self.withServer(setup) { port, _, _ in
             for (body, status, code) in Self.badBodies {
                 let response = try await Self.post(port, "/v1/chat/completions", body)

@@ -105,12 +105,19 @@ public final class LoopbackServer: Sendable {
     private static func read(_ connection: Int32) -> Request? {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 1 << 14)
-        while !bytes.suffix(4).elementsEqual([13, 10, 13, 10]) {
+        func receive() -> Bool {
             let count = recv(connection, &buffer, buffer.count, 0)
-            guard count > 0, bytes.count < 1 << 20 else { return nil }
+            guard count > 0, bytes.count < 1 << 20 else { return false }
             bytes += buffer[..<count]
+            return true
         }
-        let lines = String(decoding: bytes, as: UTF8.self).components(separatedBy: "\r\n")
+        var end: Range<Int>?
+        while end == nil {
+            guard receive() else { return nil }
+            end = bytes.firstRange(of: [13, 10, 13, 10])
+        }
+        let head = end?.lowerBound ?? 0
+        let lines = String(decoding: bytes[..<head], as: UTF8.self).components(separatedBy: "\r\n")
         let parts = lines[0].split(separator: " ")
         guard parts.count == 3 else { return nil }
         var headers: [String: String] = [:]
@@ -119,6 +126,9 @@ public final class LoopbackServer: Sendable {
             headers[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(
                 in: .whitespaces)
         }
+        // A body is read, and forgotten: whoever sends one may wait for that.
+        let length = headers["content-length"].flatMap { Int($0) } ?? 0
+        while bytes.count < head + 4 + length { guard receive() else { return nil } }
         return Request(method: String(parts[0]), path: String(parts[1]), headers: headers)
     }
 

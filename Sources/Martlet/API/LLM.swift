@@ -25,7 +25,7 @@ public final class LLM: Sendable {
     package let tokenizer: Tokenizer
     private let chatTemplate: ChatTemplate?
     private let chatTemplateArguments: [String: TemplateValue]
-    private let engine: LLMEngine
+    let engine: LLMEngine
     /// Nil in models that don't see.
     private let images: ImageEncoder?
     private let grammars: GrammarCache
@@ -51,7 +51,9 @@ public final class LLM: Sendable {
     private init(
         _ path: String, _ options: LoadOptions, _ engineOptions: EngineOptions, _ progress: @Sendable (Double) -> Void
     ) throws {
-        let model = try LoadedModel(path: path, options: options, progress: progress)
+        var modelOptions = options
+        modelOptions.givesHiddenStates = true
+        let model = try LoadedModel(path: path, options: modelOptions, progress: progress)
         configuration = model.configuration
         contextLength = model.contextLength
         cacheTokens = model.compiled.kvRows
@@ -76,7 +78,8 @@ public final class LLM: Sendable {
                     path: path, options: options, tokenizer: tokenizer, vocabularySize: model.vocabularySize)
             }
         engine = try LLMEngine(
-            ModelRunner(model.compiled), contextLength: contextLength, endTokens: endTokens, options: engineOptions,
+            ModelRunner(model.compiled, hiddenStates: model.hiddenStates), contextLength: contextLength,
+            endTokens: endTokens, options: engineOptions,
             proposer: proposer)
     }
 

@@ -2,13 +2,19 @@ import Dispatch
 import MartletGrammar
 
 extension LLMEngine {
-    /// One step of everything: plan, compute, draw, hand over.
+    /// One step of everything: of the answers, then of the texts that want embeddings.
     ///
     /// - Returns: whether there is more to do.
     func step() -> Bool {
         endRequests()
         let start = ContinuousClock.now
         expireRequests(at: start)
+        let goesOn = answerStep(at: start)
+        return embeddingStep() || goesOn
+    }
+
+    /// Plan, compute, draw, hand over.
+    private func answerStep(at start: ContinuousClock.Instant) -> Bool {
         speculator?.propose(&scheduler) { active[$0]?.sampling }
         let proposed = ContinuousClock.now
         let step = scheduler.schedule(targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited)
@@ -34,6 +40,11 @@ extension LLMEngine {
             if ending.reason == .stop {
                 if end(ending.id) { counters.finishedRequests += 1 }
             } else {
+                if embeddingReaders[ending.id] != nil {
+                    finishEmbedding(ending.id, .failure(CancellationError()))
+                    counters.cancelledRequests += 1
+                    continue
+                }
                 // All choices; who cancels does not know how many there are.
                 for id in active.keys where id.value == ending.id.value {
                     end(id)
@@ -54,14 +65,10 @@ extension LLMEngine {
 
     private func expireRequests(at now: ContinuousClock.Instant) {
         for (id, why) in scheduler.expire(at: now) {
-            let error =
-                switch why {
-                case .queueTimeout: EngineError(.queueTimeout, "the request waited for its turn too long")
-                case .deadline: EngineError(.deadlineExceeded, "the request was not finished in time")
-                }
-            active.removeValue(forKey: id)?.events.finish(throwing: error)
+            active.removeValue(forKey: id)?.events.finish(throwing: EngineError(why))
             counters.failedRequests += 1
         }
+        expireEmbeddings(at: now)
     }
 
     private func noteAdmissions(_ step: SchedulerOutput, at now: ContinuousClock.Instant) {

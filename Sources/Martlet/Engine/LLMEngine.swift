@@ -15,6 +15,9 @@ public actor LLMEngine {
     var active: [RequestID: ActiveRequest] = [:]
     var counters = EngineStatistics()
     var costs = StepCostModel()
+    /// Texts that want embeddings, and who waits for these.
+    var embeddings: EmbeddingQueue
+    var embeddingReaders: [RequestID: CheckedContinuation<Result<[Float], any Error>, Never>] = [:]
     /// Nil where nothing is guessed.
     let speculator: Speculator?
     /// The step's draws, in the order of its entries with logits; kept so that a step allocates nothing.
@@ -25,9 +28,9 @@ public actor LLMEngine {
     let maskQueue = DispatchQueue(label: "martlet-masks")
     private let endTokens: [Int32]
     private let seed: UInt64?
-    private var nextID: UInt64 = 0
+    var nextID: UInt64 = 0
     /// Takes no more requests.
-    private var isClosed = false
+    private(set) var isClosed = false
     /// Callers of `drain()`.
     private var drains: [CheckedContinuation<Void, Never>] = []
 
@@ -63,6 +66,8 @@ public actor LLMEngine {
         targetSeconds = options.targetInterTokenLatency?.seconds
         sampler = Sampler(vocabularySize: runner.vocabularySize)
         scheduler = Scheduler(rowCount: runner.rowCount, limits: limits)
+        embeddings = EmbeddingQueue(
+            rowCount: runner.embedder?.rowCount ?? 0, limits: limits, width: runner.embedder?.width ?? 0)
         samples.reserveCapacity(limits.maxSampledRows)
         self.runner = runner
         if let proposer {
@@ -163,11 +168,13 @@ public actor LLMEngine {
     /// Takes no more requests, and returns when those that are there have ended. `shutdown()` ends the wait.
     public func drain() async {
         isClosed = true
-        if !active.isEmpty { await withCheckedContinuation { drains.append($0) } }
+        if !isIdle { await withCheckedContinuation { drains.append($0) } }
     }
 
+    private var isIdle: Bool { active.isEmpty && embeddingReaders.isEmpty }
+
     private func finishDrains() {
-        guard active.isEmpty else { return }
+        guard isIdle else { return }
         for drain in drains { drain.resume() }
         drains = []
     }
@@ -181,6 +188,7 @@ public actor LLMEngine {
             request.events.finish(throwing: EngineError(.shutDown, "the engine was shut down"))
         }
         active = [:]
+        failEmbeddings(EngineError(.shutDown, "the engine was shut down"))
         finishDrains()
     }
 
@@ -192,8 +200,8 @@ public actor LLMEngine {
 
     public var statistics: EngineStatistics {
         var statistics = counters
-        statistics.runningRequests = scheduler.running.count
-        statistics.waitingRequests = scheduler.waiting.count
+        statistics.runningRequests = scheduler.running.count + embeddings.running.count
+        statistics.waitingRequests = scheduler.waiting.count + embeddings.waiting.count
         statistics.cacheRows = scheduler.memory.pool.rowCount
         statistics.usedCacheRows = scheduler.memory.usedCount
         statistics.peakCacheRows = scheduler.counters.peakRows

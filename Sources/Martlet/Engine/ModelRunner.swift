@@ -7,20 +7,24 @@ package final class ModelRunner {
     package let vocabularySize: Int
     private let input: StepInput
     private let compute: (StepInput) throws -> UnsafeBufferPointer<Float>
+    /// Nil where there are logits only.
+    let embedder: EmbeddingRunner?
 
-    package convenience init(_ model: any CompiledModel) {
+    /// - Parameter hiddenStates: the same model up to its final norm, for embeddings.
+    package convenience init(_ model: any CompiledModel, hiddenStates: (any CompiledModel)? = nil) {
         self.init(
             limits: model.limits, rowCount: model.kvRows, vocabularySize: model.plan.logits.shape.width,
-            compute: model.run)
+            embedder: hiddenStates.map { EmbeddingRunner($0) }, compute: model.run)
     }
 
     /// - Parameters:
     ///   - rowCount: rows of the KV pool.
     ///   - compute: gives the logits of the sampled rows, `[sampledCount, vocabularySize]`, valid until the next call.
     package init(
-        limits: StepLimits, rowCount: Int, vocabularySize: Int,
+        limits: StepLimits, rowCount: Int, vocabularySize: Int, embedder: EmbeddingRunner? = nil,
         compute: @escaping (StepInput) throws -> UnsafeBufferPointer<Float>
     ) {
+        self.embedder = embedder
         self.limits = limits
         self.rowCount = rowCount
         self.vocabularySize = vocabularySize

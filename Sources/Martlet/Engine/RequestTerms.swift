@@ -28,13 +28,24 @@ extension RequestTerms {
     package enum Expiry: Sendable, Hashable {
         case queueTimeout, deadline
     }
+
+    func expiry(at now: ContinuousClock.Instant, hasRun: Bool) -> Expiry? {
+        if let deadline, deadline <= now { return .deadline }
+        if !hasRun, let queueDeadline, queueDeadline <= now { return .queueTimeout }
+        return nil
+    }
 }
 
 extension RequestState {
     /// Whether the request's time is over.
-    func expiry(at now: ContinuousClock.Instant) -> RequestTerms.Expiry? {
-        if let deadline = terms.deadline, deadline <= now { return .deadline }
-        if !hasRun, let deadline = terms.queueDeadline, deadline <= now { return .queueTimeout }
-        return nil
+    func expiry(at now: ContinuousClock.Instant) -> RequestTerms.Expiry? { terms.expiry(at: now, hasRun: hasRun) }
+}
+
+extension EngineError {
+    init(_ expiry: RequestTerms.Expiry) {
+        switch expiry {
+        case .queueTimeout: self.init(.queueTimeout, "the request waited for its turn too long")
+        case .deadline: self.init(.deadlineExceeded, "the request was not finished in time")
+        }
     }
 }

@@ -57,10 +57,14 @@ public struct LoadOptions: Sendable {
     public var chatTemplate: String?
     /// Variables of the chat template for every conversation, such as `enable_thinking`; those of a prompt come first.
     public var chatTemplateArguments: [String: TemplateValue] = [:]
+    /// Pixels of an image, at most: each takes 3 bytes decoded, and more while it is. Phones take 12 or 48 million.
+    public var maxImagePixels = 50_000_000
     /// Rows of one step whose logits are computed; nil for one per request and `extraSampledRows`.
     package var maxSampledRows: Int?
     /// For drafts, and for the log-probabilities of prompts. They take memory when they are used.
     static let extraSampledRows = 64
+    /// Whether hidden states can be had beside logits, for embeddings.
+    package var givesHiddenStates = false
     /// Graph rewrites; leave some out to measure what they bring.
     package var fusions = Fusion.all
 

@@ -8,7 +8,11 @@ package struct LoadedModel {
     /// Nil for a folder without `tokenizer.json`: token ids are all that such a model takes.
     package let tokenizer: Tokenizer?
     package let compiled: any CompiledModel
+    /// The model up to its final norm; nil unless asked for. It shares `compiled`'s weights and workers, so only one of them
+    /// may run at a time.
+    package let hiddenStates: (any CompiledModel)?
     private let checkpoint: Checkpoint
+    private let maxImagePixels: Int
     /// Seconds from the call to a model that can run.
     package let loadTime: Double
 
@@ -27,18 +31,26 @@ package struct LoadedModel {
     /// - Throws: `CheckpointError`, `TokenizerError` or `CPUBackendError`.
     package init(path: String, options: LoadOptions = .init(), progress: @Sendable (Double) -> Void = { _ in }) throws {
         let start = ContinuousClock.now
+        maxImagePixels = options.maxImagePixels
         let checkpoint = try Checkpoint(path: path)
         // A vocabulary takes one processor a tenth of a second and more: beside the weights, which take them all.
         let tokenizer = Background { checkpoint.hasTokenizer ? try Tokenizer(checkpoint) : nil }
         outline = try ModelOutline(checkpoint, options: options)
-        compiled = try outline.compile(progress: progress)
+        if options.givesHiddenStates {
+            let models = try outline.compileWithHiddenStates(progress: progress)
+            (compiled, hiddenStates) = (models.logits, models.hiddenStates)
+        } else {
+            (compiled, hiddenStates) = (try outline.compile(progress: progress), nil)
+        }
         self.tokenizer = try tokenizer.value()
         self.checkpoint = checkpoint
         loadTime = (ContinuousClock.now - start).seconds
     }
 
     /// Loads the vision tower; nil in models that don't see.
-    package func makeVision() throws -> sending VisionRunner? { try outline.compileVision(checkpoint) }
+    package func makeVision() throws -> sending VisionRunner? {
+        try outline.compileVision(checkpoint, maxPixels: maxImagePixels)
+    }
 }
 
 extension Duration {

@@ -12,8 +12,9 @@ extension ModelOutline {
     /// Makes the vision tower ready to run; nil in models that don't see. It has workers of its own, so that it can run
     /// while the language model does.
     ///
+    /// - Parameter maxPixels: of an image; nil for the default.
     /// - Throws: `CheckpointError` where the folder does not say how images are prepared.
-    package func compileVision(_ checkpoint: Checkpoint) throws -> VisionRunner? {
+    package func compileVision(_ checkpoint: Checkpoint, maxPixels: Int? = nil) throws -> VisionRunner? {
         guard let vision = model.vision else { return nil }
         let (configuration, path) = try Self.processorConfiguration(checkpoint)
         do {
@@ -31,7 +32,10 @@ extension ModelOutline {
             let options = CompileOptions(
                 limits: StepLimits(tokens: rows.step, sampled: rows.result, requests: 1), kvRows: rows.step,
                 kvType: .f32)
-            return VisionRunner(vision, processor, try backend.compile(vision.trace(), options: options) { _ in })
+            var limits = ImageLimits.default
+            if let maxPixels { limits.pixels = maxPixels }
+            return VisionRunner(
+                vision, processor, try backend.compile(vision.trace(), options: options) { _ in }, limits: limits)
         } catch let error as ImageError {
             throw CheckpointError(file: path, reason: error.reason)
         }

@@ -56,6 +56,20 @@ package struct ModelOutline: Sendable {
         try backend.compile(graph, options: compileOptions, progress: progress)
     }
 
+    /// The same, and beside it the model up to its final norm, which gives hidden states. They share the packed weights and
+    /// the workers, so only one of them may run at a time.
+    package func compileWithHiddenStates(
+        progress: (Double) -> Void
+    ) throws -> (logits: any CompiledModel, hiddenStates: any CompiledModel) {
+        var options = compileOptions
+        options.output = .hiddenStates
+        // Of a whole chunk, and no more context than one request may have: its pages are touched when they are used.
+        options.limits.sampled = options.limits.tokens
+        options.kvRows = contextLength
+        let models = try backend.compile(graph, variants: [compileOptions, options], progress: progress)
+        return (models[0], models[1])
+    }
+
     /// The same model in each of some steps of the optimization ladder. They share the packed weights and the workers, so
     /// only one of them may run at a time.
     package func compile(_ steps: [LadderStep], progress: (Double) -> Void) throws -> [any CompiledModel] {

@@ -6,7 +6,7 @@ import MartletCheckpoints
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure tokens per second.",
+        abstract: "Measure tokens per second, here or of a server.",
         discussion: """
             pp512: a prompt of 512 random tokens. tg128: 128 tokens, one step each. x8: for 8 sequences at once, counted \
             together. @ d4096: behind a context of 4096 tokens that were really computed. Each test runs once to warm up, \
@@ -19,6 +19,8 @@ struct BenchCommand: AsyncParsableCommand {
             --requests sends many requests of mixed lengths to the engine, all at once or at a --rate, and prints throughput, \
             time to the first token (TTFT), time per output token behind it (TPOT), gaps between tokens (ITL) and peak use \
             of the KV cache; --serial shows what the same requests take one at a time.
+
+            bench serve URL measures a server.
             """)
 
     @OptionGroup var source: OptionalModelArgument

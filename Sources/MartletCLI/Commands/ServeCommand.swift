@@ -9,13 +9,22 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Serve a model over HTTP, as the APIs of OpenAI, Anthropic and Ollama.",
         discussion: """
-            OpenAI's /v1/chat/completions, /v1/completions, /v1/responses and /v1/models, Anthropic's /v1/messages, Ollama's \
+            OpenAI's /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings and /v1/models, Anthropic's /v1/messages, Ollama's \
             /api/chat and the like; /tokenize, /detokenize, /apply-template, /health, /ready, /version and /metrics; a page to \
             chat at /, and all routes described at /docs. SIGTERM and SIGINT let the requests that are there end first; a \
             second one does not wait.
             """)
 
     @OptionGroup var source: OptionalModelArgument
+    // Read before the command is parsed (`ServeSettings`).
+    @Option(
+        help: ArgumentHelp(
+            "A YAML or JSON file with options; keys are their names.",
+            discussion: """
+                Each option is taken from where it is found first: the command line, the environment (MARTLET_PORT for --port;                 several values with spaces between them), this file, the default. MODEL is called model. \
+                MARTLET_CONFIG names a file, too.
+                """))
+    var config: String?
     @Option(help: "The address to listen on. The default is reachable from this machine only.")
     var host = "127.0.0.1"
     @Option(help: "The port to listen on; 0 for any that is free.")
@@ -23,7 +32,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "A key that requests must have; may be given several times.",
-            discussion: "Also $MARTLET_API_KEY, which other users of the machine can't see."))
+            discussion: "Other users of the machine don't see $MARTLET_API_KEY."))
     var apiKey: [String] = []
     @Option(help: "A file with such keys, one a line.")
     var apiKeyFile: String?
@@ -33,6 +42,10 @@ struct ServeCommand: AsyncParsableCommand {
         help:
             "An origin of web pages that may call the server, as https://chat.example.org; may be given several times.")
     var corsOrigin: [String] = []
+    @Option(help: "A PEM file with the server's certificate and those behind it: speaks HTTPS.")
+    var tlsCertificate: String?
+    @Option(help: "A PEM file with the certificate's private key.")
+    var tlsKey: String?
     @Option(help: "A path of a socket to listen on, instead of a host and a port.")
     var unixSocket: String?
     enum MetricsNames: String, ExpressibleByArgument { case martlet, vllm }
@@ -48,12 +61,13 @@ struct ServeCommand: AsyncParsableCommand {
     var requestTimeout: Double?
     @Option(help: "Seconds that a request may wait for its turn; 503 beyond. Default: no limit.")
     var queueTimeout: Double?
-    @Option(help: "Largest body of a request, in MiB.")
-    var maxBody = 16
+    @Option(help: "How the hidden states of a text become its embedding: mean, or last.")
+    var pooling = EmbeddingPooling.mean
     @Option(help: "Seconds that requests may take to end after SIGTERM.")
     var drainTimeout = 30
     @Flag(help: "Refuse requests with unknown fields, instead of listing these in the header X-Martlet-Warning.")
     var strict = false
+    @OptionGroup(title: "What one request may ask for") var requestLimits: ServerLimitOptions
     @OptionGroup var compute: ComputeOptions
     @Flag(help: "Log every request.")
     var verbose = false
@@ -63,24 +77,22 @@ struct ServeCommand: AsyncParsableCommand {
         guard (1...1_000_000).contains(maxQueuedRequests) else {
             throw ValidationError("--max-queued-requests must be 1 to 1000000")
         }
-        guard (1...1024).contains(maxBody) else { throw ValidationError("--max-body must be 1 to 1024") }
         guard (0...86_400).contains(drainTimeout) else { throw ValidationError("--drain-timeout must be 0 to 86400") }
         for (name, value) in [("request-timeout", requestTimeout), ("queue-timeout", queueTimeout)] {
             if let value, !(0.001...1e6).contains(value) { throw ValidationError("--\(name) must be 0.001 to 1000000") }
+        }
+        guard (tlsCertificate == nil) == (tlsKey == nil) else {
+            throw ValidationError("--tls-certificate and --tls-key go together")
         }
         guard !apiKey.contains("") else { throw ValidationError("--api-key must not be empty") }
     }
 
     func run() async throws {
         let path = try source.path()
-        var engine = try limits.engineOptions()
-        engine.maxQueuedRequests = maxQueuedRequests
-        let llm = try await ModelLoading.engine(path, limits.applied(to: compute.loadOptions), engine)
         var options = ServerOptions()
         options.host = host
         options.port = port
-        options.apiKeys =
-            apiKey + [ProcessInfo.processInfo.environment["MARTLET_API_KEY"]].compactMap { $0 }.filter { !$0.isEmpty }
+        options.apiKeys = apiKey
         if let apiKeyFile {
             let keys = try String(contentsOfFile: apiKeyFile, encoding: .utf8).split(whereSeparator: \.isNewline)
                 .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
@@ -91,19 +103,31 @@ struct ServeCommand: AsyncParsableCommand {
         options.allowedHosts = allowedHost
         options.allowedOrigins = corsOrigin
         options.unixSocket = unixSocket
+        if let tlsCertificate, let tlsKey {
+            options.tls = TLSFiles(certificate: tlsCertificate, key: tlsKey)
+            // Not only when the model is loaded.
+            try options.tls?.check()
+        }
         options.servesWebPage = !noWebPage
         options.requestTimeout = requestTimeout.map { .seconds($0) }
         options.queueTimeout = queueTimeout.map { .seconds($0) }
         options.modelNames = names.names(of: path)
-        options.maxBodyBytes = maxBody << 20
+        options.limits = requestLimits.limits
         options.refusesUnknownFields = strict
+        options.pooling = pooling
         options.drainTimeout = .seconds(drainTimeout)
+        var engine = try limits.engineOptions()
+        engine.maxQueuedRequests = maxQueuedRequests
+        var load = limits.applied(to: compute.loadOptions)
+        load.maxImagePixels = requestLimits.maxImagePixels
+        let llm = try await ModelLoading.engine(path, load, engine)
         var logger = Logger(label: "martlet") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = verbose ? .info : .notice
         let name = options.modelNames[0]
+        let scheme = options.tls == nil ? "http" : "https"
         let authority = host.contains(":") ? "[\(host)]" : host
         let server = Server(llm, options: options, version: MartletCommand.version, logger: logger) { port in
-            let place = unixSocket.map { "unix:\($0)" } ?? "http://\(authority):\(port)/v1"
+            let place = unixSocket.map { "unix:\($0)" } ?? "\(scheme)://\(authority):\(port)/v1"
             Terminal.warn("\(name) at \(place)")
         }
         try await server.runUntilSignalled()

@@ -2,6 +2,7 @@ public import ArgumentParser
 import Foundation
 public import Martlet
 
+extension EmbeddingPooling: ExpressibleByArgument {}
 extension LoadOptions.Compute: ExpressibleByArgument {}
 extension LoadOptions.KVCacheType: ExpressibleByArgument {}
 extension LoadOptions.Quantization: ExpressibleByArgument {}

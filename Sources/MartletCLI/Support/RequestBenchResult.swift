@@ -105,7 +105,11 @@ struct ServiceObjectives: Equatable {
     var isEmpty: Bool { self == ServiceObjectives() }
 
     func areMet(by sample: RequestBench.Sample) -> Bool {
-        sample.firstToken <= firstToken ?? .infinity && sample.perToken ?? 0 <= perToken ?? .infinity
-            && sample.total <= total ?? .infinity
+        areMet(firstToken: sample.firstToken, perToken: sample.perToken, total: sample.total)
+    }
+
+    func areMet(firstToken: Double, perToken: Double?, total: Double) -> Bool {
+        firstToken <= self.firstToken ?? .infinity && perToken ?? 0 <= self.perToken ?? .infinity
+            && total <= self.total ?? .infinity
     }
 }

@@ -39,16 +39,22 @@ struct RequestTrace: Equatable {
     /// The same requests as a Poisson process: gaps are exponentially distributed, and their mean is exactly 1/`rate`, so
     /// that the load of a short trace is the one that was asked for.
     func poisson(rate: Double, seed: UInt64) -> RequestTrace {
-        var random = SplitMix64(seed: seed)
-        let gaps = requests.map { _ in -log(1 - Double.random(in: 0..<1, using: &random)) }
-        let scale = Double(requests.count) / rate / max(gaps.reduce(0, +), .leastNonzeroMagnitude)
         var trace = self
-        var time = 0.0
-        for index in requests.indices {
-            time += gaps[index] * scale
+        for (index, time) in Self.poissonArrivals(count: requests.count, rate: rate, seed: seed).enumerated() {
             trace.requests[index].arrival = time
         }
         return trace
+    }
+
+    static func poissonArrivals(count: Int, rate: Double, seed: UInt64) -> [Double] {
+        var random = SplitMix64(seed: seed)
+        let gaps = (0..<count).map { _ in -log(1 - Double.random(in: 0..<1, using: &random)) }
+        let scale = Double(count) / rate / max(gaps.reduce(0, +), .leastNonzeroMagnitude)
+        var time = 0.0
+        return gaps.map { gap in
+            time += gap * scale
+            return time
+        }
     }
 
     // MARK: Files

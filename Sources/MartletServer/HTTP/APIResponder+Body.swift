@@ -19,7 +19,7 @@ extension APIResponder {
         }
         let bytes = try await body(of: request, context)
         do {
-            return try Value(strictJSON: bytes)
+            return try Value(strictJSON: bytes, maxDepth: options.limits.jsonDepth)
         } catch {
             throw APIError(400, "We could not parse the body of your request: \(error.message).", code: "invalid_json")
         }
@@ -27,14 +27,14 @@ extension APIResponder {
 
     private func body(of request: Request, _ context: APIContext) async throws -> [UInt8] {
         let tooLarge = APIError(
-            413, "The body has more than \(options.maxBodyBytes) bytes.", code: "request_too_large")
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > options.maxBodyBytes {
+            413, "The body has more than \(options.limits.bodyBytes) bytes.", code: "request_too_large")
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > options.limits.bodyBytes {
             context.closeSoon()
             throw tooLarge
         }
         do {
             return try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
-                group.addTask { [limit = options.maxBodyBytes] in
+                group.addTask { [limit = options.limits.bodyBytes] in
                     Array(buffer: try await request.body.collect(upTo: limit))
                 }
                 group.addTask { [timeout = options.readTimeout] in

@@ -27,9 +27,7 @@ extension APIResponder {
         var completion = try CompletionRequest(kind, document, for: model)
         completion.options.timeout = options.requestTimeout
         completion.options.queueTimeout = options.queueTimeout
-        if options.refusesUnknownFields, let name = completion.unknownFields.first {
-            throw APIError(400, "Unknown parameter: '\(name)'.", parameter: name, code: "unknown_parameter")
-        }
+        try checkUnknown(completion.unknownFields)
         let dialect = dialect(completion, Int(Date().timeIntervalSince1970))
         var response: Response
         if completion.streams {
@@ -37,10 +35,7 @@ extension APIResponder {
         } else {
             response = Response(json: try await whole(completion, dialect, disconnection))
         }
-        if !completion.unknownFields.isEmpty {
-            response.headers[.martletWarning] =
-                "unknown fields were ignored: " + Self.headerText(completion.unknownFields)
-        }
+        warn(of: completion.unknownFields, in: &response)
         return response
     }
 
@@ -61,12 +56,6 @@ extension APIResponder {
             for observer in observers { observer.finish() }
             throw error
         }
-    }
-
-    /// Names as a header can carry them: the caller chose them.
-    private static func headerText(_ names: [String]) -> String {
-        let text = names.prefix(16).map { $0.prefix(64) }.joined(separator: ", ")
-        return String(String.UnicodeScalarView(text.unicodeScalars.map { (0x20...0x7E).contains($0.value) ? $0 : "?" }))
     }
 
     /// Errors before the first token are plain HTTP, so the response begins with it.

@@ -13,7 +13,7 @@ extension APIResponder {
         if let prompt = try fields.string("prompt") {
             tokens = model.llm.tokenize(prompt, addSpecialTokens: try fields.bool("add_special_tokens") ?? true)
         } else {
-            tokens = try fields.chatPrompt(model.llm).tokens(model.llm)
+            tokens = try fields.chatPrompt(model).tokens(model.llm)
         }
         var members: [(String, Value)] = [
             ("count", .int(tokens.count)), ("max_model_len", .int(model.llm.contextLength)),
@@ -32,7 +32,7 @@ extension APIResponder {
         var fields = try RequestFields(try await document(of: request, context))
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
         let tools = fields.take("tools")?.array ?? []
-        let prompt = try fields.chatPrompt(model.llm, tools: tools)
+        let prompt = try fields.chatPrompt(model, tools: tools)
         if let name = fields.remaining.first { throw APIError.unsupported(name) }
         return Response(json: .dictionary([("prompt", .string(try prompt.text(model.llm)))]))
     }

@@ -99,6 +99,9 @@ struct APIResponder: HTTPResponder {
         case "/v1/responses": return try await responses(request, context)
         case "/v1/messages": return try await messages(request, context)
         case "/v1/messages/count_tokens": return try await countTokens(request, context)
+        case "/v1/embeddings": return try await embeddings(.openAI, request, context)
+        case "/api/embed": return try await embeddings(.ollama, request, context)
+        case "/api/embeddings": return try await embeddings(.ollamaOne, request, context)
         case "/api/chat": return try await ollama(.chat, request, context)
         case "/api/generate": return try await ollama(.generate, request, context)
         case "/api/tags", "/api/ps", "/api/version": return try await ollamaInformation(request)
@@ -108,7 +111,7 @@ struct APIResponder: HTTPResponder {
         case "/detokenize": return try await detokenize(request, context)
         case "/openapi.json":
             try Self.check(request, .get)
-            return Response(json: OpenAPI.document(version: version))
+            return Response(json: OpenAPI.document(version: version, limits: options.limits))
         case "/version":
             try Self.check(request, .get)
             return Response(json: .dictionary([("version", .string(version))]))
@@ -137,6 +140,14 @@ struct APIResponder: HTTPResponder {
             ("id", .string(name)), ("object", .string("model")), ("created", .int(model.created)),
             ("owned_by", .string("martlet")), ("root", .string(model.name)),
             ("max_model_len", .int(model.llm.contextLength)),
+            // As llama.cpp tells it.
+            (
+                "meta",
+                .dictionary([
+                    ("n_vocab", .int(model.llm.vocabularySize)), ("n_ctx_train", .int(model.llm.contextLength)),
+                    ("n_embd", .int(model.llm.embeddingWidth)),
+                ])
+            ),
         ])
     }
 

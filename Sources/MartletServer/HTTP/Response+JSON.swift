@@ -7,10 +7,13 @@ import NIOCore
 extension Response {
     init(json: Value, status: Int = 200) {
         // What the server makes always has JSON: no part of it is a template's.
-        let text = (try? json.json()) ?? "{}"
+        self.init(jsonText: (try? json.json()) ?? "{}", status: status)
+    }
+
+    init(jsonText: String, status: Int = 200) {
         self.init(
             status: .init(code: status), headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+            body: ResponseBody(byteBuffer: ByteBuffer(string: jsonText)))
     }
 
     /// A page, and what it may do.

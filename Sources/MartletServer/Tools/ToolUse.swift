@@ -49,10 +49,10 @@ struct ToolUse: Sendable {
 }
 
 extension RequestFields {
-    private static var maximumTools: Int { 128 }
-
     /// `tools`, `tool_choice` and `parallel_tool_calls`; nil where no function may be called.
-    mutating func toolUse(_ format: ToolFormat) throws(APIError) -> ToolUse? {
+    ///
+    /// - Parameter limit: how many functions there may be.
+    mutating func toolUse(_ format: ToolFormat, limit: Int) throws(APIError) -> ToolUse? {
         let allowsSeveral = try bool("parallel_tool_calls") ?? true
         let choiceValue = take("tool_choice")
         guard let value = take("tools"), value.isPresent else {
@@ -62,9 +62,7 @@ extension RequestFields {
             return nil
         }
         guard let elements = value.array else { throw .type("tools", expected: "an array of objects", got: value) }
-        guard elements.count <= Self.maximumTools else {
-            throw .value("tools", "may have \(Self.maximumTools) functions at most")
-        }
+        guard elements.count <= limit else { throw .value("tools", "may have \(limit) functions at most") }
         var functions: [ToolUse.Function] = []
         for (index, element) in elements.enumerated() {
             functions.append(try Self.function(element, "tools[\(index)]"))

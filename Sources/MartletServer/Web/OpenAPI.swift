@@ -29,6 +29,7 @@ enum OpenAPI {
         .init(
             path: "/v1/messages/count_tokens", method: "post", summary: "Count a conversation's tokens (Anthropic)",
             body: "CountTokens"),
+        .init(path: "/v1/embeddings", method: "post", summary: "Vectors of texts (OpenAI)", body: "Embeddings"),
         .init(path: "/v1/models", method: "get", summary: "What is served"),
         .init(
             path: "/api/chat", method: "post", summary: "Answer a conversation (Ollama)", body: "OllamaChat",
@@ -36,6 +37,9 @@ enum OpenAPI {
         .init(
             path: "/api/generate", method: "post", summary: "Answer a prompt (Ollama)", body: "OllamaGenerate",
             answers: ["application/json", "application/x-ndjson"]),
+        .init(path: "/api/embed", method: "post", summary: "Vectors of texts (Ollama)", body: "OllamaEmbed"),
+        .init(
+            path: "/api/embeddings", method: "post", summary: "The vector of a text (Ollama)", body: "OllamaEmbeddings"),
         .init(path: "/api/show", method: "post", summary: "About a model (Ollama)", body: "OllamaShow"),
         .init(path: "/api/tags", method: "get", summary: "What is served (Ollama)"),
         .init(path: "/api/ps", method: "get", summary: "What is loaded (Ollama)"),
@@ -53,7 +57,7 @@ enum OpenAPI {
 
     static var paths: [(path: String, method: String, isOpen: Bool)] { routes.map { ($0.path, $0.method, $0.isOpen) } }
 
-    static func document(version: String) -> Value {
+    static func document(version: String, limits: ServerLimits = .init()) -> Value {
         var paths: [(String, Value)] = []
         for route in routes {
             let contents = route.answers.map { ($0, Value.dictionary([("schema", .dictionary([]))])) }
@@ -78,7 +82,7 @@ enum OpenAPI {
             if route.isOpen { operation.append(("security", .list([]))) }
             paths.append((route.path, .dictionary([(route.method, .dictionary(operation))])))
         }
-        let components = (try? Value(json: components)) ?? .dictionary([])
+        let components = (try? Value(json: components(limits))) ?? .dictionary([])
         return .dictionary([
             ("openapi", .string("3.1.0")),
             ("info", .dictionary([("title", .string("Martlet")), ("version", .string(version))])),
@@ -87,17 +91,18 @@ enum OpenAPI {
         ])
     }
 
-    private static let components = #"""
+    private static func components(_ limits: ServerLimits) -> String {
+        #"""
         {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         "responses": {"Error": {"description": "An error", "content": {"application/json": {"schema": {"type": "object"}}}}},
         "schemas": {
         "Sampling": {"type": "object", "properties": {
           "model": {"type": "string", "description": "One of the served names; may be left out"},
           "max_tokens": {"type": ["integer", "null"], "minimum": 1}, "min_tokens": {"type": ["integer", "null"], "minimum": 0},
-          "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 128}, "best_of": {"type": ["integer", "null"], "minimum": 1, "maximum": 128},
+          "n": {"type": ["integer", "null"], "minimum": 1, "maximum": \#(limits.choices)}, "best_of": {"type": ["integer", "null"], "minimum": 1, "maximum": \#(limits.choices)},
           "stream": {"type": ["boolean", "null"]},
           "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}}, "additionalProperties": false},
-          "stop": {"type": ["string", "array", "null"], "items": {"type": "string"}, "maxItems": 64},
+          "stop": {"type": ["string", "array", "null"], "items": {"type": "string"}, "maxItems": \#(limits.stopStrings)},
           "stop_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
           "include_stop_str_in_output": {"type": ["boolean", "null"]}, "ignore_eos": {"type": ["boolean", "null"]},
           "skip_special_tokens": {"type": ["boolean", "null"]}, "seed": {"type": ["integer", "null"]},
@@ -109,7 +114,7 @@ enum OpenAPI {
           "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2}, "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
           "logit_bias": {"type": ["object", "null"], "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "By token id"},
           "bad_words": {"type": ["array", "null"], "items": {"type": "string"}}, "allowed_token_ids": {"type": ["array", "null"], "items": {"type": "integer"}},
-          "prompt_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20},
+          "prompt_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(limits.logprobs)},
           "priority": {"type": ["integer", "null"], "minimum": -1000000, "maximum": 1000000, "description": "Low numbers first"},
           "cache_salt": {"type": ["string", "null"], "description": "Cached prefixes are shared with requests of the same salt only"},
           "response_format": {"$ref": "#/components/schemas/ResponseFormat"},
@@ -124,15 +129,15 @@ enum OpenAPI {
         "Tool": {"type": "object", "properties": {"type": {"const": "function"}, "function": {"type": "object", "properties": {
           "name": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}, "description": {"type": "string"}, "parameters": {"type": "object"}, "strict": {"type": ["boolean", "null"]}}, "required": ["name"]}}, "required": ["type", "function"]},
         "Chat": {"allOf": [{"$ref": "#/components/schemas/Sampling"}, {"type": "object", "properties": {
-          "messages": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
+          "messages": {"type": "array", "minItems": 1, "maxItems": \#(limits.messages), "items": {"$ref": "#/components/schemas/Message"}},
           "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1}, "logprobs": {"type": ["boolean", "null"]},
-          "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20}, "tools": {"type": ["array", "null"], "maxItems": 128, "items": {"$ref": "#/components/schemas/Tool"}},
+          "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(limits.logprobs)}, "tools": {"type": ["array", "null"], "maxItems": \#(limits.tools), "items": {"$ref": "#/components/schemas/Tool"}},
           "tool_choice": {"type": ["string", "object", "null"]}, "parallel_tool_calls": {"type": ["boolean", "null"]},
           "chat_template_kwargs": {"type": ["object", "null"]}, "add_generation_prompt": {"type": ["boolean", "null"]},
           "continue_final_message": {"type": ["boolean", "null"]}}, "required": ["messages"]}]},
         "Completion": {"allOf": [{"$ref": "#/components/schemas/Sampling"}, {"type": "object", "properties": {
           "prompt": {"type": ["string", "array"]}, "echo": {"type": ["boolean", "null"]}, "add_special_tokens": {"type": ["boolean", "null"]},
-          "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": 20}}, "required": ["prompt"]}]},
+          "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(limits.logprobs)}}, "required": ["prompt"]}]},
         "Responses": {"type": "object", "properties": {"model": {"type": "string"}, "input": {"type": ["string", "array"]}, "instructions": {"type": ["string", "null"]},
           "max_output_tokens": {"type": ["integer", "null"], "minimum": 1}, "stream": {"type": ["boolean", "null"]}, "temperature": {"type": ["number", "null"], "minimum": 0},
           "top_p": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1}, "text": {"type": "object"}, "tools": {"type": "array", "items": {"type": "object"}},
@@ -147,15 +152,24 @@ enum OpenAPI {
           "stream": {"type": "boolean"}, "format": {"type": ["string", "object"]}, "options": {"type": "object"}, "tools": {"type": "array", "items": {"type": "object"}}}, "required": ["messages"]},
         "OllamaGenerate": {"type": "object", "properties": {"model": {"type": "string"}, "prompt": {"type": "string"}, "system": {"type": "string"},
           "raw": {"type": "boolean"}, "stream": {"type": "boolean"}, "format": {"type": ["string", "object"]}, "options": {"type": "object"}}},
+        "Embeddings": {"type": "object", "properties": {"model": {"type": "string"},
+          "input": {"type": ["string", "array"], "minItems": 1, "maxItems": \#(limits.embeddingInputs), "items": {"type": ["string", "integer", "array"], "items": {"type": "integer", "minimum": 0}}},
+          "encoding_format": {"enum": ["float", "base64", null]}, "add_special_tokens": {"type": ["boolean", "null"]},
+          "dimensions": {"type": ["integer", "null"], "description": "Must be the vectors' own width"}, "priority": {"type": ["integer", "null"], "minimum": -1000000, "maximum": 1000000},
+          "user": {"type": ["string", "null"]}}, "required": ["input"]},
+        "OllamaEmbed": {"type": "object", "properties": {"model": {"type": "string"}, "input": {"type": ["string", "array"], "items": {"type": "string"}},
+          "truncate": {"type": ["boolean", "null"]}, "dimensions": {"type": ["integer", "null"]}, "options": {"type": "object"}}, "required": ["input"]},
+        "OllamaEmbeddings": {"type": "object", "properties": {"model": {"type": "string"}, "prompt": {"type": "string"}, "options": {"type": "object"}}, "required": ["prompt"]},
         "OllamaShow": {"type": "object", "properties": {"model": {"type": "string"}}},
         "Tokenize": {"type": "object", "properties": {"model": {"type": "string"}, "prompt": {"type": "string"}, "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
           "add_special_tokens": {"type": "boolean"}, "return_token_strs": {"type": "boolean"}}},
         "Detokenize": {"type": "object", "properties": {"model": {"type": "string"}, "tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}, "required": ["tokens"]},
-        "Template": {"type": "object", "properties": {"model": {"type": "string"}, "messages": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Message"}},
+        "Template": {"type": "object", "properties": {"model": {"type": "string"}, "messages": {"type": "array", "minItems": 1, "maxItems": \#(limits.messages), "items": {"$ref": "#/components/schemas/Message"}},
           "tools": {"type": "array", "items": {"$ref": "#/components/schemas/Tool"}}, "chat_template_kwargs": {"type": "object"},
           "add_generation_prompt": {"type": "boolean"}, "continue_final_message": {"type": "boolean"}}, "required": ["messages"]}
         }}
         """#
+    }
 
     static let page = #"""
         <!doctype html>

@@ -30,18 +30,16 @@ struct ChatPrompt: Sendable {
 }
 
 extension RequestFields {
-    /// Most messages of a conversation: templates walk all of them.
-    private static var maximumMessages: Int { 10_000 }
-
     /// The conversation in `messages`, with what else the chat template reads.
-    mutating func chatPrompt(_ llm: LLM, tools: [Value] = []) throws(APIError) -> ChatPrompt {
+    mutating func chatPrompt(_ model: ServedModel, tools: [Value] = []) throws(APIError) -> ChatPrompt {
+        let llm = model.llm
         guard let value = take("messages") else { throw .missing("messages") }
         guard let elements = value.array else { throw .type("messages", expected: "an array of objects", got: value) }
         guard !elements.isEmpty else { throw .value("messages", "must not be empty") }
-        guard elements.count <= Self.maximumMessages else {
-            throw .value("messages", "may have \(Self.maximumMessages) messages at most")
+        guard elements.count <= model.limits.messages else {
+            throw .value("messages", "may have \(model.limits.messages) messages at most")
         }
-        var reader = MessageReader(seesImages: llm.seesImages)
+        var reader = MessageReader(seesImages: llm.seesImages, maximumImages: model.limits.images)
         var messages: [Value] = []
         for (index, element) in elements.enumerated() {
             messages.append(try reader.message(element, "messages[\(index)]"))

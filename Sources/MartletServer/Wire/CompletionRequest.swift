@@ -43,9 +43,6 @@ package struct CompletionRequest: Sendable {
 
     /// What `max_tokens` is for text completions where it is not given, as in OpenAI's API. Chats end by themselves.
     private static let defaultTextTokens = 16
-    /// Most prompts of one request, and most answers to all of them.
-    static let maximumPrompts = 64
-    static let maximumChoices = 128
 
     /// Compiles the structure that answers are held to, before anything is begun.
     ///
@@ -78,12 +75,12 @@ package struct CompletionRequest: Sendable {
         var echo = Echo()
         switch kind {
         case .chat:
-            tools = try fields.toolUse(ToolFormat(model.llm))
-            let prompt = try fields.chatPrompt(model.llm, tools: tools?.functions.map(\.document) ?? [])
+            tools = try fields.toolUse(ToolFormat(model.llm), limit: model.limits.tools)
+            let prompt = try fields.chatPrompt(model, tools: tools?.functions.map(\.document) ?? [])
             prompts = [try prompt.tokens(model.llm)]
             images = prompt.images
         case .text:
-            (prompts, echo.texts) = try fields.textPrompts(model.llm)
+            (prompts, echo.texts) = try fields.textPrompts(model)
             images = []
             tools = nil
             if try fields.bool("echo") != true { echo.texts = [] }
@@ -92,7 +89,7 @@ package struct CompletionRequest: Sendable {
         streams = try fields.bool("stream") ?? false
         includesUsage = try fields.includesUsage(streams: streams)
         if !echo.texts.isEmpty, !streams { echo.isAll = try fields.takeZero("max_tokens") }
-        var parameters = try fields.samplingParameters(model.llm.defaultParameters)
+        var parameters = try fields.samplingParameters(model.llm.defaultParameters, model.limits)
         if echo.isAll { parameters.maxTokens = 1 }
         parameters.logprobs = logprobs
         if let logprobs, !echo.texts.isEmpty {
@@ -108,17 +105,17 @@ package struct CompletionRequest: Sendable {
         if kind == .text, parameters.maxTokens == nil {
             parameters.maxTokens = max(Self.defaultTextTokens, parameters.minTokens)
         }
-        structureField = try parameters.hold(to: fields.structure(), tools)
-        if let logprobs, !(0...SamplingParameters.maximumLogprobs).contains(logprobs) {
+        structureField = try parameters.hold(to: fields.structure(model.limits), tools)
+        if let logprobs, !(0...model.limits.logprobs).contains(logprobs) {
             throw .value(
                 kind == .chat ? "top_logprobs" : "logprobs",
-                "must be between 0 and \(SamplingParameters.maximumLogprobs), but is \(logprobs)")
+                "must be between 0 and \(model.limits.logprobs), but is \(logprobs)")
         }
         self.parameters = parameters
         self.echo = echo
         let choices = prompts.count * (parameters.bestOf ?? parameters.n)
-        guard choices <= Self.maximumChoices else {
-            throw .value("n", "may ask for \(Self.maximumChoices) answers to all prompts together at most")
+        guard choices <= model.limits.choices else {
+            throw .value("n", "may ask for \(model.limits.choices) answers to all prompts together at most")
         }
         options = try fields.requestOptions()
         try fields.refuseUnsupported()
@@ -165,8 +162,11 @@ package struct ServedModel: Sendable {
     package let names: [String]
     /// When the server took it up, in Unix seconds.
     package let created: Int
+    /// What one request may ask for.
+    package let limits: ServerLimits
 
-    package init(_ llm: LLM, names: [String], created: Int) {
+    package init(_ llm: LLM, names: [String], created: Int, limits: ServerLimits = .init()) {
+        self.limits = limits
         precondition(!names.isEmpty)
         self.llm = llm
         self.names = names
@@ -204,43 +204,20 @@ extension RequestFields {
         return true
     }
 
-    /// A string, a list of strings, a list of tokens, or a list of lists of tokens.
-    ///
-    /// - Returns: the tokens of each, and its text.
-    fileprivate mutating func textPrompts(_ llm: LLM) throws(APIError) -> (tokens: [[Int]], texts: [String]) {
+    /// - Returns: the tokens of each prompt, and its text.
+    fileprivate mutating func textPrompts(_ model: ServedModel) throws(APIError) -> (tokens: [[Int]], texts: [String]) {
         let addsSpecialTokens = try bool("add_special_tokens") ?? true
-        guard let value = take("prompt") else { throw .missing("prompt") }
-        func prompt(_ text: String) -> ([Int], String) {
-            (llm.tokenize(text, addSpecialTokens: addsSpecialTokens), text)
-        }
-        func prompt(_ elements: [Value], _ path: String) throws(APIError) -> ([Int], String) {
-            let tokens = try Self.integers(elements, path)
-            return (tokens, llm.detokenize(tokens))
-        }
-        var prompts: [([Int], String)] = []
-        if let text = value.asString {
-            prompts = [prompt(text)]
-        } else if let elements = value.array {
-            guard let first = elements.first else { throw .value("prompt", "must not be empty") }
-            if first.integer != nil {
-                prompts = [try prompt(elements, "prompt")]
-            } else {
-                guard elements.count <= CompletionRequest.maximumPrompts else {
-                    throw .value("prompt", "may have \(CompletionRequest.maximumPrompts) prompts at most")
-                }
-                for (index, element) in elements.enumerated() {
-                    if let text = element.asString {
-                        prompts.append(prompt(text))
-                    } else if let tokens = element.array {
-                        prompts.append(try prompt(tokens, "prompt[\(index)]"))
-                    } else {
-                        throw .type("prompt[\(index)]", expected: "a string or an array of tokens", got: element)
-                    }
-                }
+        var prompts: (tokens: [[Int]], texts: [String]) = ([], [])
+        for prompt in try texts("prompt", limit: model.limits.prompts) {
+            switch prompt {
+            case .text(let text):
+                prompts.tokens.append(model.llm.tokenize(text, addSpecialTokens: addsSpecialTokens))
+                prompts.texts.append(text)
+            case .tokens(let tokens):
+                prompts.tokens.append(tokens)
+                prompts.texts.append(model.llm.detokenize(tokens))
             }
-        } else {
-            throw .type("prompt", expected: "a string, an array of strings, or an array of tokens", got: value)
         }
-        return (prompts.map(\.0), prompts.map(\.1))
+        return prompts
     }
 }

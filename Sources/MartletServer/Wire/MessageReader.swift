@@ -5,13 +5,15 @@ import MartletJinja
 struct MessageReader {
     /// Whether contents may show images: the template then gets them in parts.
     let seesImages: Bool
+    /// How many of them.
+    let maximumImages: Int
     /// The files that were shown so far.
     private(set) var images: [Data] = []
 
-    /// Most images of one request. A small file can have many pixels.
-    static let maximumImages = 16
-
-    init(seesImages: Bool) { self.seesImages = seesImages }
+    init(seesImages: Bool, maximumImages: Int) {
+        self.seesImages = seesImages
+        self.maximumImages = maximumImages
+    }
 
     mutating func message(_ value: Value, _ path: String) throws(APIError) -> Value {
         guard case .dictionary(let object) = value else { throw .type(path, expected: "an object", got: value) }
@@ -67,8 +69,8 @@ struct MessageReader {
                 texts.append(text)
                 list.append(Self.part(text))
             case "image_url" where seesImages:
-                guard images.count < Self.maximumImages else {
-                    throw .value("messages", "may show \(Self.maximumImages) images at most")
+                guard images.count < maximumImages else {
+                    throw .value("messages", "may show \(maximumImages) images at most")
                 }
                 images.append(try Self.image(part["image_url"] ?? .null, "\(path).image_url"))
                 list.append(.dictionary([("type", .string("image"))]))

@@ -6,7 +6,9 @@ extension RequestFields {
     /// are those of OpenAI's API, and beyond it vLLM's.
     ///
     /// - Throws: 400, naming the field, for types that are wrong and values out of range.
-    mutating func samplingParameters(_ defaults: SamplingParameters) throws(APIError) -> SamplingParameters {
+    mutating func samplingParameters(
+        _ defaults: SamplingParameters, _ limits: ServerLimits
+    ) throws(APIError) -> SamplingParameters {
         var parameters = defaults
         parameters.maxTokens = try integer("max_tokens")
         var maxTokensName = "max_tokens"
@@ -37,6 +39,7 @@ extension RequestFields {
         if let value = try bool("include_stop_str_in_output") { parameters.includeStopString = value }
         if let value = try bool("ignore_eos") { parameters.ignoreEOS = value }
         if let value = try logitBias() { parameters.logitBias = value }
+        try parameters.check(limits)
         do {
             try parameters.validate()
         } catch {
@@ -110,4 +113,19 @@ extension RequestFields {
 extension Int {
     /// `abs` of the smallest number is none.
     fileprivate var clamped: Int { Swift.max(self, -Int.max) }
+}
+
+extension SamplingParameters {
+    /// What the server allows less of than the engine.
+    fileprivate func check(_ limits: ServerLimits) throws(APIError) {
+        for (name, value) in [("n", n), ("best_of", bestOf ?? 1)] where value > limits.choices {
+            throw .value(name, "must be at most \(limits.choices), but is \(value)")
+        }
+        if let promptLogprobs, promptLogprobs > limits.logprobs {
+            throw .value("prompt_logprobs", "must be at most \(limits.logprobs), but is \(promptLogprobs)")
+        }
+        guard stop.count <= limits.stopStrings else {
+            throw .value("stop", "may have \(limits.stopStrings) strings at most")
+        }
+    }
 }

@@ -11,7 +11,9 @@ struct RequestedStructure: Hashable {
 
 extension RequestFields {
     /// `response_format` of OpenAI's API, and vLLM's `structured_outputs` and `guided_…`: one of them at most.
-    mutating func structure() throws(APIError) -> RequestedStructure? {
+    ///
+    /// - Throws: 400, also for one that is larger than the limit.
+    mutating func structure(_ limits: ServerLimits) throws(APIError) -> RequestedStructure? {
         var found: [RequestedStructure] = []
         if let format = take("response_format"), let structure = try Self.responseFormat(format) {
             found.append(.init(structure: structure, field: "response_format"))
@@ -26,6 +28,9 @@ extension RequestFields {
         }
         if found.count > 1 {
             throw .value(found[1].field, "must not be there together with '\(found[0].field)'")
+        }
+        if let found = found.first, found.structure.sourceBytes > limits.structureBytes {
+            throw .value(found.field, "has more than \(limits.structureBytes) bytes")
         }
         return found.first
     }
@@ -104,6 +109,19 @@ extension RequestFields {
             guard let text = try? value.json() else { throw .value(field, "is too large") }
             return .jsonSchema(text)
         default: throw .type(field, expected: "a JSON Schema", got: value)
+        }
+    }
+}
+
+extension OutputStructure {
+    /// What a request spells out of it.
+    fileprivate var sourceBytes: Int {
+        switch self {
+        case .json: 0
+        case .jsonSchema(let text), .regex(let text), .grammar(let text), .textWithout(let text): text.utf8.count
+        case .choice(let texts): texts.reduce(0) { $0 + $1.utf8.count }
+        case .sequence(let parts), .anyOf(let parts): parts.reduce(0) { $0 + $1.sourceBytes }
+        case .list(let part, let separator, _, _): part.sourceBytes + separator.utf8.count
         }
     }
 }

@@ -103,4 +103,36 @@ package struct RequestFields {
         }
         return integers
     }
+
+    /// A text as requests give it.
+    enum Text: Sendable {
+        case text(String)
+        case tokens([Int])
+    }
+
+    /// A string, a list of strings, a list of tokens, or a list of lists of tokens.
+    ///
+    /// - Parameter limit: how many texts there may be.
+    mutating func texts(_ name: String, limit: Int) throws(APIError) -> [Text] {
+        guard let value = take(name) else { throw .missing(name) }
+        if let text = value.asString { return [.text(text)] }
+        guard let elements = value.array else {
+            throw .type(name, expected: "a string, an array of strings, or an array of tokens", got: value)
+        }
+        guard let first = elements.first else { throw .value(name, "must not be empty") }
+        if first.integer != nil { return [.tokens(try Self.integers(elements, name))] }
+        guard elements.count <= limit else { throw .value(name, "may have \(limit) elements at most") }
+        var texts: [Text] = []
+        for (index, element) in elements.enumerated() {
+            let path = "\(name)[\(index)]"
+            if let text = element.asString {
+                texts.append(.text(text))
+            } else if let tokens = element.array {
+                texts.append(.tokens(try Self.integers(tokens, path)))
+            } else {
+                throw .type(path, expected: "a string or an array of tokens", got: element)
+            }
+        }
+        return texts
+    }
 }

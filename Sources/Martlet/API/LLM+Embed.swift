@@ -1,0 +1,52 @@
+import MartletCheckpoints
+import MartletTokenizers
+
+extension LLM {
+    /// Values of an embedding.
+    public var embeddingWidth: Int { configuration.hiddenSize }
+
+    /// A vector for each text: hidden states behind the model's final norm, pooled. A text's vector is the same to the bit
+    /// whatever else the engine computes.
+    ///
+    /// - Parameters:
+    ///   - prompts: text or tokens.
+    ///   - isNormalized: gives every vector the length 1.
+    /// - Throws: the first `EngineError` of any of them; `CancellationError`.
+    public func embed(
+        _ prompts: [Prompt], pooling: EmbeddingPooling = .mean, isNormalized: Bool = true,
+        options: RequestOptions = .init()
+    ) async throws -> [Embedding] {
+        try await withThrowingTaskGroup(of: (Int, Embedding).self) { group in
+            var embeddings = [Embedding?](repeating: nil, count: prompts.count)
+            for (index, prompt) in prompts.enumerated() {
+                if index >= concurrency, let (done, embedding) = try await group.next() { embeddings[done] = embedding }
+                group.addTask {
+                    let tokens = try self.embeddingTokens(prompt)
+                    var vector = try await self.engine.embed(tokens, pooling, options)
+                    if isNormalized { vector.normalize() }
+                    return (index, Embedding(vector: vector, promptTokens: tokens.count))
+                }
+            }
+            for try await (done, embedding) in group { embeddings[done] = embedding }
+            return embeddings.compactMap { $0 }
+        }
+    }
+
+    private func embeddingTokens(_ prompt: Prompt) throws(EngineError) -> [Int32] {
+        switch prompt {
+        case .text(let text): tokenizer.encode(text, addSpecialTokens: true)
+        // An id beyond 32 bits is no token; the engine refuses -1 by name.
+        case .tokens(let ids): ids.map { Int32(exactly: $0) ?? -1 }
+        case .multimodal: throw EngineError(.invalidPrompt, "images have no embeddings", parameter: "image")
+        }
+    }
+}
+
+extension [Float] {
+    /// Divides by the Euclidean length, unless that is 0.
+    fileprivate mutating func normalize() {
+        let length = reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+        guard length > 0 else { return }
+        for index in indices { self[index] = Float(Double(self[index]) / length) }
+    }
+}

@@ -1,0 +1,52 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import Martlet
+import MartletJinja
+
+extension APIResponder {
+    /// Vectors of texts, in the order of the texts.
+    func embeddings(
+        _ route: EmbeddingRequest.Route, _ request: Request, _ context: APIContext
+    ) async throws -> Response {
+        let start = ContinuousClock.now
+        let document = try await document(of: request, context)
+        try checkReadiness()
+        var embedding = try EmbeddingRequest(route, document, for: model)
+        try checkUnknown(embedding.unknownFields)
+        embedding.options.timeout = options.requestTimeout
+        embedding.options.queueTimeout = options.queueTimeout
+        let embeddings: [Embedding]
+        do {
+            embeddings = try await context.disconnection.run {
+                [llm = model.llm, pooling = options.pooling, embedding] in
+                try await llm.embed(embedding.inputs.map(Prompt.tokens), pooling: pooling, options: embedding.options)
+            }
+        } catch let error as EngineError {
+            throw APIError(error, prompt: route.inputField)
+        }
+        var response = Response(
+            jsonText: try embedding.json(
+                embeddings, model: model.name, seconds: (ContinuousClock.now - start).seconds))
+        warn(of: embedding.unknownFields, in: &response)
+        return response
+    }
+
+    /// - Throws: 400 for fields that nobody knows, where these are refused.
+    func checkUnknown(_ fields: [String]) throws(APIError) {
+        guard options.refusesUnknownFields, let name = fields.first else { return }
+        throw APIError(400, "Unknown parameter: '\(name)'.", parameter: name, code: "unknown_parameter")
+    }
+
+    /// Tells the caller of fields that nobody knows.
+    func warn(of fields: [String], in response: inout Response) {
+        guard !fields.isEmpty else { return }
+        response.headers[.martletWarning] = "unknown fields were ignored: " + Self.headerText(fields)
+    }
+
+    /// Names as a header can carry them: the caller chose them.
+    private static func headerText(_ names: [String]) -> String {
+        let text = names.prefix(16).map { $0.prefix(64) }.joined(separator: ", ")
+        return String(String.UnicodeScalarView(text.unicodeScalars.map { (0x20...0x7E).contains($0.value) ? $0 : "?" }))
+    }
+}
