@@ -31,9 +31,14 @@ package final class Weights {
     package func linear(_ name: String, rows: Int, columns: Int) throws(CheckpointError) -> LinearWeight {
         if let weight = linears[name] { return weight }
         let weight = rounded(
-            try linearMethod.weight(name, rows: rows, columns: columns, keepsColumnOrder: false, from: self))
+            try method(of: name).weight(name, rows: rows, columns: columns, keepsColumnOrder: false, from: self))
         linears[name] = weight
         return weight
+    }
+
+    /// How a layer is stored: as the configuration says, unless its tensors say that it was left out.
+    private func method(of name: String) -> any LinearMethod {
+        linearMethod.marks.contains { contains("\(name).\($0)") } ? linearMethod : StoredLinearMethod()
     }
 
     /// The matrix `[rows, columns]` as float32, whatever its type in the file: for the few and small ones where rounding
@@ -55,7 +60,7 @@ package final class Weights {
         }
         return try (0..<count).map { (expert) throws(CheckpointError) in
             rounded(
-                try linearMethod.weight(
+                try method(of: "\(path).\(expert).\(projection)").weight(
                     "\(path).\(expert).\(projection)", rows: rows, columns: columns,
                     keepsColumnOrder: keepsColumnOrder,
                     from: self))

@@ -5,14 +5,11 @@ import MartletGraph
 /// `[inputs, outputs / 8]`, `qzeros` int32 `[groups, outputs / 8]`, `scales` `[groups, outputs]`.
 struct AWQLinearMethod: LinearMethod {
     let configuration: QuantizationConfiguration
+    let marks = ["qweight"]
 
     func weight(
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
-        guard weights.contains(name + ".qweight") else {
-            return try StoredLinearMethod().weight(
-                name, rows: rows, columns: columns, keepsColumnOrder: keepsColumnOrder, from: weights)
-        }
         let bits = 4
         let perWord = 32 / bits
         guard rows % perWord == 0 else {

@@ -6,17 +6,14 @@ import MartletGraph
 /// codes of 8 bits with values and scales of their own.
 struct BitsAndBytesLinearMethod: LinearMethod {
     let configuration: QuantizationConfiguration
+    let marks = ["nf4", "fp4"].map { "weight.quant_state.bitsandbytes__\($0)" }
 
     func weight(
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
         let path = name + ".weight"
-        let states = ["nf4", "fp4"].map { "\(path).quant_state.bitsandbytes__\($0)" }
-        guard let stateName = states.first(where: weights.contains) else {
-            return try StoredLinearMethod().weight(
-                name, rows: rows, columns: columns, keepsColumnOrder: keepsColumnOrder, from: weights)
-        }
-        let stored = try weights.tensor(stateName)
+        let mark = marks.first { weights.contains("\(name).\($0)") } ?? marks[0]
+        let stored = try weights.tensor("\(name).\(mark)")
         let state = try BitsAndBytesState(stored)
         guard state.shape == [rows, columns] else {
             throw stored.failure("is of a matrix \(state.shape), expected [\(rows), \(columns)]")

@@ -6,16 +6,13 @@ import MartletGraph
 /// `weight_zero_point` where they aren't symmetric, `weight_g_idx` with activation order.
 struct CompressedTensorsLinearMethod: LinearMethod {
     let configuration: QuantizationConfiguration
+    let marks = ["weight_packed", "weight_scale"]
 
     func weight(
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
         if weights.contains(name + ".weight_packed") {
             return try packed(
-                name, rows: rows, columns: columns, keepsColumnOrder: keepsColumnOrder, from: weights)
-        }
-        guard weights.contains(name + ".weight_scale") else {
-            return try StoredLinearMethod().weight(
                 name, rows: rows, columns: columns, keepsColumnOrder: keepsColumnOrder, from: weights)
         }
         let tensor = try weights.tensor(name + ".weight", shape: [rows, columns])

@@ -6,15 +6,12 @@ import MartletGraph
 /// Qwen3).
 struct Float8LinearMethod: LinearMethod {
     let configuration: QuantizationConfiguration
+    let marks = ["weight_scale_inv", "weight_scale"]
 
     func weight(
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
-        guard let scales = ["weight_scale_inv", "weight_scale"].first(where: { weights.contains("\(name).\($0)") })
-        else {
-            return try StoredLinearMethod().weight(
-                name, rows: rows, columns: columns, keepsColumnOrder: keepsColumnOrder, from: weights)
-        }
+        let scales = marks.first { weights.contains("\(name).\($0)") } ?? marks[0]
         return try weight(
             name, weights.tensor(name + ".weight", .f8_e4m3, shape: [rows, columns]),
             scales: weights.tensor("\(name).\(scales)"), roundsActivations: weights.roundsActivations)

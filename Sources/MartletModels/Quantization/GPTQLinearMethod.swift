@@ -6,14 +6,11 @@ import MartletGraph
 /// `[groups, outputs · bits / 32]`, `scales` `[groups, outputs]`, `g_idx` int32 `[inputs]`.
 struct GPTQLinearMethod: LinearMethod {
     let configuration: QuantizationConfiguration
+    let marks = ["qweight"]
 
     func weight(
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
-        guard weights.contains(name + ".qweight") else {
-            return try StoredLinearMethod().weight(
-                name, rows: rows, columns: columns, keepsColumnOrder: keepsColumnOrder, from: weights)
-        }
         let codes = try weights.matrix(name + ".qweight", .i32, columns: rows)
         let bits = codes.shape[0] * 32 / columns
         guard bits * columns == codes.shape[0] * 32, [2, 3, 4, 8].contains(bits) else {

@@ -6,6 +6,9 @@ package import MartletGraph
 /// A new quantization scheme is a new conformance, chosen in `Weights` from the configuration. Which layers are quantized
 /// is told by their tensors: the others are what `StoredLinearMethod` reads.
 package protocol LinearMethod: Sendable {
+    /// Tensors, named below the layer, of which a layer that is stored like this has one at least.
+    var marks: [String] { get }
+
     /// The weight `[rows, columns]` of the layer `name` ("model.layers.0.mlp.down_proj").
     ///
     /// - Parameter keepsColumnOrder: the layer's input cannot be put in another order.

@@ -3,6 +3,8 @@ import MartletGraph
 
 /// One tensor `name.weight`, in whatever type the file has: plain floats, and GGUF's block formats.
 struct StoredLinearMethod: LinearMethod {
+    let marks = ["weight"]
+
     func weight(
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
