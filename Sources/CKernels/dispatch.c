@@ -49,6 +49,7 @@ static void fill_avx512(ck_kernels *table) {
     table->name = "avx512";
     ck_fill_linear_avx512(table);
     if (__builtin_cpu_supports("avx512bf16")) ck_fill_linear_avx512bf16(table);
+    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi")) ck_fill_linear_avx512f8(table);
     ck_fill_attention_avx512(table);
     ck_fill_attention_avx512vnni(table);
     if (__builtin_cpu_supports("avx512bf16")) ck_fill_attention_avx512bf16(table);

@@ -216,6 +216,7 @@ ck_activation_writer ck_quantize_q8_avx2, ck_quantize_q16_avx2, ck_convert_bf16_
 ck_activation_writer ck_quantize_q8_avx512, ck_quantize_q16_avx512;
 // The part of the AVX-512 table that needs AVX512_BF16 besides.
 void ck_fill_linear_avx512bf16(ck_kernels *table);
+void ck_fill_linear_avx512f8(ck_kernels *table);  // and this AVX512_VBMI, too
 #elif defined(__aarch64__)
 ck_activation_writer ck_quantize_q8_neon, ck_quantize_q16_neon;
 #endif

@@ -20,11 +20,13 @@ package struct CPUBackend: Backend {
         precondition(threads > 0)
         self.pinsThreads = pinsThreads
         self.threads = threads
-        self.policy = policy
         guard let table = ck_select(instructionSet) else {
             throw .unknownInstructionSet(instructionSet ?? "best")
         }
         self.instructionSet = String(cString: table.pointee.name)
+        var policy = policy
+        policy.roundsFloat8Inputs = table.pointee.linear_f8_bf16 != nil
+        self.policy = policy
     }
 
     package func activationFormat(of weight: LinearWeight) -> ActivationFormat {

@@ -33,9 +33,13 @@ enum Instruction {
     case replaceByFeatures(x: Rows, out: Rows)
     case layerNorm(
         weight: UnsafeMutablePointer<Float>, bias: UnsafeMutablePointer<Float>, epsilon: Float, x: Rows, out: Rows)
-    case rmsNorm(weight: UnsafeMutablePointer<Float>, group: Int, epsilon: Float, x: Rows, out: Rows)
+    /// - order: the input column that each column of `out` is made of; nil for the same.
+    case rmsNorm(
+        weight: UnsafeMutablePointer<Float>, group: Int, epsilon: Float, order: UnsafeMutablePointer<Int32>?, x: Rows,
+        out: Rows)
     case skipRMSNorm(
-        weight: UnsafeMutablePointer<Float>, epsilon: Float, residual: Rows, x: Rows, sum: Rows, out: Rows)
+        weight: UnsafeMutablePointer<Float>, epsilon: Float, order: UnsafeMutablePointer<Int32>?, residual: Rows,
+        x: Rows, sum: Rows, out: Rows)
     case linear(MatrixView, x: Rows, residual: Rows?, out: Rows)
     case linearSwiGLU(MatrixView, x: Rows, out: Rows)
     case addBias(UnsafeMutablePointer<Float>, x: Rows, out: Rows)

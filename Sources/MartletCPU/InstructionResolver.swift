@@ -71,11 +71,13 @@ struct InstructionResolver {
             case .rmsNorm(let norm):
                 return .rmsNorm(
                     weight: parameters.store(norm.weight.values), group: norm.weight.values.count,
-                    epsilon: norm.epsilon, x: inputs[0], out: outputs[0])
+                    epsilon: norm.epsilon, order: norm.order.map { parameters.store($0.indices) }, x: inputs[0],
+                    out: outputs[0])
             case .skipRMSNorm(let norm):
                 return .skipRMSNorm(
-                    weight: parameters.store(norm.weight.values), epsilon: norm.epsilon, residual: inputs[0],
-                    x: inputs[1], sum: outputs[0], out: outputs[1])
+                    weight: parameters.store(norm.weight.values), epsilon: norm.epsilon,
+                    order: norm.order.map { parameters.store($0.indices) }, residual: inputs[0], x: inputs[1],
+                    sum: outputs[0], out: outputs[1])
             case .linear(let weight):
                 return .linear(view(weight), x: inputs[0], residual: nil, out: outputs[0])
             case .linearAdd(let weight):

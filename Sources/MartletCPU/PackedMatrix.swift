@@ -72,6 +72,8 @@ package struct LayoutPolicy: Sendable {
     package var exactFloat32: Bool
     /// Inputs of integer kernels get 15 bits instead of 8.
     package var preciseActivations: Bool
+    /// Inputs of layers of 8-bit floats are rounded to bf16, as those of BF16 layers are: where there is a kernel for it.
+    var roundsFloat8Inputs = false
 
     package init(exactFloat32: Bool = false, preciseActivations: Bool = true) {
         self.exactFloat32 = exactFloat32
@@ -127,10 +129,11 @@ package struct LayoutPolicy: Sendable {
     func activationFormat(_ weight: LinearWeight) throws(CPUBackendError) -> ActivationFormat {
         var formats = Set<ActivationFormat>()
         for part in weight.parts {
-            switch ck_layout_activation(try layout(part, name: weight.name)) {
+            let layout = try layout(part, name: weight.name)
+            switch ck_layout_activation(layout) {
             case CK_ACT_Q8: formats.insert(preciseActivations ? .q16 : .q8)
             case CK_ACT_BF16: formats.insert(.bf16)
-            default: formats.insert(.f32)
+            default: formats.insert(roundsFloat8Inputs && layout == CK_F8 ? .bf16 : .f32)
             }
         }
         guard let format = formats.first, formats.count == 1 else {

@@ -97,18 +97,37 @@ extension Walk {
 
     /// One row. A value that isn't finite stays what it is, and makes NaN or zeros of the others, in this row alone.
     func roundToFloat8(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ width: Int) {
-        var largest: Float = 0
-        for column in 0..<width { largest = max(largest, x[column].magnitude) }
-        let scale = largest / 448
+        typealias Lanes = SIMD8<Float>
+        typealias Bits = SIMD8<UInt32>
+        func load(_ column: Int) -> Lanes {
+            if column &+ 8 <= width { return UnsafeRawPointer(x + column).loadUnaligned(as: Lanes.self) }
+            var rest = Lanes.zero
+            for lane in 0..<width &- column { rest[lane] = x[column &+ lane] }
+            return rest
+        }
+        // Magnitudes compare like their bit patterns, and what is not a number is the largest.
+        var largest = Bits.zero
+        for column in stride(from: 0, to: width, by: 8) {
+            let bits = unsafeBitCast(load(column), to: Bits.self) & 0x7FFF_FFFF
+            largest.replace(with: bits, where: bits .> largest)
+        }
+        let scale = Float(bitPattern: largest.max()) / 448
         let divisor = scale > 0 ? scale : 1
-        for column in 0..<width {
-            let value = x[column] / divisor
+        for column in stride(from: 0, to: width, by: 8) {
+            let value = load(column) / divisor
             // Below 2^-6 codes are multiples of 2^-9, the unit in the last place of what is added; above, 3 bits of
             // fraction stay. Both round to the nearest, ties to even.
             let small = (value + 0x1.8p14) - 0x1.8p14
-            let bits = value.bitPattern
-            let large = Float(bitPattern: (bits &+ 0x7FFFF &+ ((bits &>> 20) & 1)) & 0xFFF0_0000)
-            out[column] = (value.magnitude < 0x1p-6 ? small : large) * scale
+            let bits = unsafeBitCast(value, to: Bits.self)
+            let rounded = (bits &+ 0x7FFFF &+ ((bits &>> 20) & 1)) & 0xFFF0_0000
+            var result = unsafeBitCast(rounded, to: Lanes.self)
+            result.replace(with: small, where: (bits & 0x7FFF_FFFF) .< Float(0x1p-6).bitPattern)
+            result *= scale
+            if column &+ 8 <= width {
+                UnsafeMutableRawPointer(out + column).storeBytes(of: result, as: Lanes.self)
+            } else {
+                for lane in 0..<width &- column { out[column &+ lane] = result[lane] }
+            }
         }
     }
 
@@ -134,31 +153,48 @@ extension Walk {
     }
 
     func rmsNorm(
-        _ weight: UnsafePointer<Float>, group: Int, _ epsilon: Float, _ x: Rows, _ out: Rows, _ worker: Int
+        _ weight: UnsafePointer<Float>, group: Int, _ epsilon: Float, _ order: UnsafePointer<Int32>?, _ x: Rows,
+        _ out: Rows, _ worker: Int
     ) {
-        let temporary = scratch[worker].row
         forEachRow(out) { row in
             let source = x.row(row)
-            let target = out.format == .f32 ? out.row(row) : temporary
-            for column in stride(from: 0, to: out.width, by: group) {
-                kernels.pointee.rms_norm(source + column, weight, epsilon, Int64(group), target + column)
+            write(row: row, of: out, order, worker) { target in
+                for column in stride(from: 0, to: out.width, by: group) {
+                    kernels.pointee.rms_norm(source + column, weight, epsilon, Int64(group), target + column)
+                }
             }
-            if out.format != .f32 { store(temporary, row: row, of: out) }
         }
     }
 
     func skipRMSNorm(
-        _ weight: UnsafePointer<Float>, _ epsilon: Float, _ residual: Rows, _ x: Rows, _ sum: Rows, _ out: Rows,
-        _ worker: Int
+        _ weight: UnsafePointer<Float>, _ epsilon: Float, _ order: UnsafePointer<Int32>?, _ residual: Rows, _ x: Rows,
+        _ sum: Rows, _ out: Rows, _ worker: Int
     ) {
-        let temporary = scratch[worker].row
         forEachRow(out) { row in
             let total = sum.row(row)
             kernels.pointee.add(residual.row(row), x.row(row), Int64(sum.width), total)
-            let target = out.format == .f32 ? out.row(row) : temporary
-            kernels.pointee.rms_norm(total, weight, epsilon, Int64(out.width), target)
-            if out.format != .f32 { store(temporary, row: row, of: out) }
+            write(row: row, of: out, order, worker) { target in
+                kernels.pointee.rms_norm(total, weight, epsilon, Int64(out.width), target)
+            }
         }
+    }
+
+    /// Writes what `body` makes of a row, in an order of columns (nil: as it is) and in the operand's format.
+    @inline(__always)
+    private func write(
+        row: Int, of out: Rows, _ order: UnsafePointer<Int32>?, _ worker: Int,
+        _ body: (UnsafeMutablePointer<Float>) -> Void
+    ) {
+        let isPlain = out.format == .f32
+        let made = isPlain && order == nil ? out.row(row) : scratch[worker].row
+        body(made)
+        guard let order else {
+            if !isPlain { store(made, row: row, of: out) }
+            return
+        }
+        let target = isPlain ? out.row(row) : scratch[worker].ordered
+        for column in 0..<out.width { target[column] = made[Int(order[column])] }
+        if !isPlain { store(target, row: row, of: out) }
     }
 
     func swiGLU(_ gate: Rows, _ up: Rows, _ out: Rows, _ worker: Int) {

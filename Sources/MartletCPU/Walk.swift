@@ -75,10 +75,10 @@ struct Walk {
         case .replaceByFeatures(let x, let out): replaceByFeatures(x, out)
         case .layerNorm(let weight, let bias, let epsilon, let x, let out):
             layerNorm(weight, bias, epsilon, x, out, worker)
-        case .rmsNorm(let weight, let group, let epsilon, let x, let out):
-            rmsNorm(weight, group: group, epsilon, x, out, worker)
-        case .skipRMSNorm(let weight, let epsilon, let residual, let x, let sum, let out):
-            skipRMSNorm(weight, epsilon, residual, x, sum, out, worker)
+        case .rmsNorm(let weight, let group, let epsilon, let order, let x, let out):
+            rmsNorm(weight, group: group, epsilon, order, x, out, worker)
+        case .skipRMSNorm(let weight, let epsilon, let order, let residual, let x, let sum, let out):
+            skipRMSNorm(weight, epsilon, order, residual, x, sum, out, worker)
         case .linear(let matrix, let x, let residual, let out): linear(matrix, x, residual, out)
         case .linearSwiGLU(let matrix, let x, let out): linearSwiGLU(matrix, x, out, worker)
         case .addBias(let bias, let x, let out):

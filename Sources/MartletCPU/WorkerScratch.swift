@@ -40,6 +40,8 @@ final class WorkerScratch {
     struct Addresses {
         /// One row of the widest operand.
         var row: UnsafeMutablePointer<Float>
+        /// Another one, in another order of columns.
+        var ordered: UnsafeMutablePointer<Float>
         /// Gate and up of one SwiGLU unit, `[swiGLUTokens][2 · swiGLUColumns]`.
         var gateUp: UnsafeMutablePointer<Float>
         /// Running attention states of a query block, and the partial results of one chunk.
@@ -63,6 +65,7 @@ final class WorkerScratch {
             return offset
         }
         let row = reserve(shape.width * 4)
+        let ordered = reserve(shape.width * 4)
         let gateUp = reserve(gateUpCount * 4)
         let states = reserve(stateCount * 4)
         let partials = reserve(stateCount * 4)
@@ -75,8 +78,8 @@ final class WorkerScratch {
             (memory + offset).assumingMemoryBound(to: Float.self)
         }
         addresses = Addresses(
-            row: floats(row), gateUp: floats(gateUp), states: floats(states), partials: floats(partials),
-            queries: floats(queries), pages: memory + pages)
+            row: floats(row), ordered: floats(ordered), gateUp: floats(gateUp), states: floats(states),
+            partials: floats(partials), queries: floats(queries), pages: memory + pages)
     }
 
     deinit { memory.deallocate() }

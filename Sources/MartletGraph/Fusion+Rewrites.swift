@@ -150,6 +150,25 @@ extension Fusion {
         }
     }
 
+    /// rmsNorm → reorder (before layers with activation order) becomes a norm that writes its columns in that order.
+    package static let reorderInNorm = Fusion(
+        name: "reorderInNorm", reason: "the row is put in order while it is at hand", followsLegalization: false
+    ) { rewriter in
+        for (index, node) in rewriter.nodes {
+            guard case .reorder(let order) = node.op,
+                let (normIndex, norm) = rewriter.soleProducer(of: node.inputs[0]),
+                case .rmsNorm(var parameters) = norm.op,
+                parameters.weight.values.count == rewriter.graph[node.inputs[0]].shape.width
+            else { continue }
+            parameters.order = order
+            rewriter.replace(normIndex)
+            rewriter.replace(
+                index,
+                with: .init(
+                    op: .rmsNorm(parameters), inputs: norm.inputs, outputs: node.outputs, label: norm.label))
+        }
+    }
+
     /// add → rmsNorm becomes one pass over the row. (Where `linearAdd` has taken the add, nothing is left to do.)
     package static let skipRMSNorm = Fusion(
         name: "skipRMSNorm", reason: "the sum is normalized while it is in registers", followsLegalization: false

@@ -10,8 +10,8 @@ package struct Fusion: Sendable {
     let apply: @Sendable (inout Rewriter) -> Void
 
     package static let all: [Fusion] = [
-        .rowsEarly, .linearBias, .swiGLU, .linearSwiGLU, .sharedInput, .linearAdd, .skipRMSNorm, .ropeStoreKV,
-        .convertInProducer,
+        .rowsEarly, .linearBias, .swiGLU, .linearSwiGLU, .sharedInput, .linearAdd, .reorderInNorm,
+        .skipRMSNorm, .ropeStoreKV, .convertInProducer,
     ]
 }
 

@@ -68,6 +68,8 @@ package enum Op: Sendable {
 package struct RMSNormParameters: Sendable {
     package var weight: Vector
     package var epsilon: Float
+    /// The order in which columns are written; nil for that of the input.
+    package var order: ColumnOrder?
 
     package init(weight: Vector, epsilon: Float) {
         self.weight = weight

@@ -40,7 +40,7 @@ struct ReferenceProduct {
     }
 
     private static func floatTerms(_ weights: Weights, _ activations: ArraySlice<Float>) -> [[Double]] {
-        let row = activations.map { Double(weights.layout.id == CK_BF16 ? bfloat16($0) : $0) }
+        let row = activations.map { Double(weights.layout.activation == CK_ACT_BF16 ? bfloat16($0) : $0) }
         return (0..<weights.rows).map { r in
             (0..<weights.columns).map { row[$0] * Double(weights.values[r * weights.columns + $0]) }
         }

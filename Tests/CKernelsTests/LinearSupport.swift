@@ -22,6 +22,8 @@ struct Layout: CustomTestStringConvertible, Sendable {
     var largestFactor = 0
     /// Whether the kernel reads 15-bit activations.
     var isPrecise = false
+    /// The kernel that reads bf16 activations instead of float32.
+    var takesBF16 = false
 
     static let q4s = Layout(id: CK_Q4S, testDescription: "q4s", groupSize: 32, maxCode: 15, zeroCode: 8)
     static let q4a = Layout(id: CK_Q4A, testDescription: "q4a", groupSize: 32, maxCode: 15, hasOffsets: true)
@@ -48,6 +50,7 @@ struct Layout: CustomTestStringConvertible, Sendable {
     static let f32 = Layout(id: CK_F32, testDescription: "f32")
 
     static let f8 = Layout(id: CK_F8, testDescription: "f8")
+    static let f8ByBF16 = Layout(id: CK_F8, testDescription: "f8 by bf16", takesBF16: true)
 
     static let quantized = [q4s, q4a, q4z, q4w, q8s, q8a, q8z, q8w, q4k, q5k, q6k]
     static let precise = quantized.map { layout -> Layout in
@@ -56,11 +59,22 @@ struct Layout: CustomTestStringConvertible, Sendable {
         precise.isPrecise = true
         return precise
     }
-    static let floating = [bf16, f16, f32, f8]
+    static let floating = [bf16, f16, f32, f8, f8ByBF16]
     static let all = quantized + precise + floating
 
     /// What the kernel reads.
-    var activation: ck_activation { isPrecise ? CK_ACT_Q16 : ck_layout_activation(id) }
+    var activation: ck_activation { isPrecise ? CK_ACT_Q16 : takesBF16 ? CK_ACT_BF16 : ck_layout_activation(id) }
+    /// Instruction sets of this machine that have the kernel.
+    var instructionSets: [String] {
+        linearInstructionSets.filter { name in
+            ck_select(name).flatMap { linearKernel(of: $0.pointee, self) } != nil
+        }
+    }
+
+    /// Columns that the activations have in the kernel.
+    func paddedColumns(_ columns: Int) -> Int64 {
+        takesBF16 ? Int64((columns + 31) / 32 * 32) : ck_padded_columns(id, Int64(columns))
+    }
     /// The code of a group's largest activation.
     var largestCode: Float { isPrecise ? 16319 : 127 }
 
@@ -150,7 +164,7 @@ struct Weights {
 
     var groups: Int { columns / layout.groupSize }
     var scaleGroups: Int { (columns + layout.scaleSize - 1) / layout.scaleSize }
-    var paddedColumns: Int { Int(ck_padded_columns(layout.id, Int64(columns))) }
+    var paddedColumns: Int { Int(layout.paddedColumns(columns)) }
     var panels: Int { (rows + 15) / 16 }
 
     init(_ layout: Layout, rows: Int, columns: Int, seed: UInt64 = 1) {
@@ -271,7 +285,7 @@ func randomActivations(tokens: Int, columns: Int, seed: UInt64 = 2) -> [Float] {
 func packActivations(_ activations: [Float], tokens: Int, columns: Int, for layout: Layout, with kernels: ck_kernels)
     -> AlignedBytes
 {
-    let padded = ck_padded_columns(layout.id, Int64(columns))
+    let padded = layout.paddedColumns(columns)
     let format = layout.activation
     let packed = AlignedBytes(count: Int(ck_activation_bytes(format, padded, Int64(tokens))))
     for token in 0..<tokens {
@@ -344,7 +358,8 @@ typealias LinearKernel = @convention(c) (UnsafePointer<ck_linear>?, Int64, Int64
 
 /// The C array of kernels is a tuple to Swift.
 func linearKernel(of kernels: ck_kernels, _ layout: Layout) -> LinearKernel? {
-    withUnsafeBytes(of: layout.isPrecise ? kernels.linear_q16 : kernels.linear) {
+    if layout.takesBF16 { return kernels.linear_f8_bf16 }
+    return withUnsafeBytes(of: layout.isPrecise ? kernels.linear_q16 : kernels.linear) {
         $0.bindMemory(to: LinearKernel?.self)[Int(layout.id.rawValue)]
     }
 }

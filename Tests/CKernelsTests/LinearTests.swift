@@ -18,7 +18,7 @@ import Testing
             let tokens = shape.columns > 100 ? 9 : 23
             let activations = randomActivations(tokens: tokens, columns: shape.columns)
             let reference = ReferenceProduct(weights, activations: activations, tokens: tokens)
-            for name in linearInstructionSets {
+            for name in layout.instructionSets {
                 let result = try linear(
                     weights, packed: packed, activations: activations, tokens: tokens, kernels: linearKernels(name))
                 for (index, value) in result.enumerated() {
@@ -38,7 +38,7 @@ import Testing
         let weights = Weights(layout, rows: 67, columns: columns)
         let packed = weights.packed()
         let activations = randomActivations(tokens: 23, columns: columns)
-        for name in linearInstructionSets {
+        for name in layout.instructionSets {
             let kernels = try linearKernels(name)
             let whole = try linear(weights, packed: packed, activations: activations, tokens: 23, kernels: kernels)
             for tokens in [1, 2, 3, 4, 5, 6, 7, 8, 9, 16] {
@@ -81,7 +81,7 @@ import Testing
         let activations = randomActivations(tokens: 11, columns: 64)
         let bias = randomActivations(tokens: 1, columns: 33, seed: 3)
         let residual = randomActivations(tokens: 11, columns: 33, seed: 4)
-        for name in linearInstructionSets {
+        for name in layout.instructionSets {
             let kernels = try linearKernels(name)
             func product(_ options: LinearOptions) throws -> [Float] {
                 try linear(
@@ -114,7 +114,7 @@ import Testing
             let centred = Float(Int(code) - layout.zeroCode)
             let offset: Float = layout.hasZeroPoints ? 1 : layout.hasOffsets ? 2 : 0  // times the scale
             let expected = 64 * layout.largestCode * sign * (centred * 0.5 + offset)
-            for name in linearInstructionSets {
+            for name in layout.instructionSets {
                 let result = try linear(
                     weights, packed: weights.packed(), activations: activations, tokens: 9, kernels: linearKernels(name)
                 )
@@ -136,7 +136,7 @@ import Testing
         let zeroWeights = weights.packed()
         let loud = Weights(layout, rows: 16, columns: 64)
         let loudWeights = loud.packed()
-        for name in linearInstructionSets {
+        for name in layout.instructionSets {
             let kernels = try linearKernels(name)
             let large = randomActivations(tokens: 3, columns: 64).map { $0 * 1e30 }
             #expect(
@@ -160,7 +160,7 @@ import Testing
         let clean = randomActivations(tokens: 8, columns: 64)
         var faulty = clean
         faulty[3 * 64 + 40] = fault
-        for name in linearInstructionSets {
+        for name in layout.instructionSets {
             let kernels = try linearKernels(name)
             let before = try linear(weights, packed: packed, activations: clean, tokens: 8, kernels: kernels)
             let after = try linear(weights, packed: packed, activations: faulty, tokens: 8, kernels: kernels)

@@ -79,7 +79,7 @@ typedef enum ck_layout {
 //   q16   (q4s … q6k, the accurate kernels) the same tiles with 15-bit codes in two parts; a block is
 //             i8  high[m][32], low[m][32]   code = 128 * high + low, low in [-64, 63], scale = absmax / 16319
 //             f32 scale[m], i32 zero_low[m], i32 zero_high[m], f32 scaled_sum[m]   as above, of the whole codes
-//   bf16  (bf16) the same tiles; a tile of m tokens is u16 [columns/2][m][2].
+//   bf16  (bf16, and f8 where a table has a kernel for it) the same tiles; a tile of m tokens is u16 [columns/2][m][2].
 //   f32   (f16, f32, f8) row-major float [tokens][columns].
 // With 8 bits per group SmolLM2 keeps 96 % of its greedy choices, with 15 bits 99.9 %: small models need the latter.
 typedef enum ck_activation { CK_ACT_Q8, CK_ACT_Q16, CK_ACT_BF16, CK_ACT_F32 } ck_activation;
@@ -171,6 +171,10 @@ typedef struct ck_kernels {
     // The same for q16 activations; quantized layouts only.
     void (*linear_q16[CK_LAYOUT_COUNT])(const ck_linear *job, int64_t panel_begin, int64_t panel_end);
 
+    // The same of f8 for bf16 activations; NULL where that would be no faster. `columns` of the job need no padding, those
+    // of the activations are padded to 32.
+    void (*linear_f8_bf16)(const ck_linear *job, int64_t panel_begin, int64_t panel_end);
+
     // One row of activations into its place `index` in a tile of `tile_tokens`; columns is the row's true width, the
     // rest up to padded_columns is written as zero.
     void (*quantize_q8)(const float *row, int64_t columns, int64_t padded_columns, void *tile, int64_t tile_tokens,
@@ -224,6 +228,8 @@ static inline void ck_run_linear(const ck_kernels *kernels, ck_layout layout, ck
                                  const ck_linear *job, int64_t panel_begin, int64_t panel_end) {
     if (activation == CK_ACT_Q16)
         kernels->linear_q16[layout](job, panel_begin, panel_end);
+    else if (layout == CK_F8 && activation == CK_ACT_BF16)
+        kernels->linear_f8_bf16(job, panel_begin, panel_end);
     else
         kernels->linear[layout](job, panel_begin, panel_end);
 }

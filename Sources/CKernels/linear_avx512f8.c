@@ -1,0 +1,142 @@
+// The linear kernel of 8-bit floats with bf16 activations, for AVX-512 with AVX512_BF16 and AVX512_VBMI.
+//
+// An e4m3 code is a bf16 number but for the width of its exponent, and its subnormals are normal there: two byte-wise
+// look-ups among 128 entries give both bytes of 64 codes' bf16 values exactly. vdpbf16ps multiplies two columns at a time as
+// for bf16 weights; after 128 columns a multiply-add with the row's scale adds the block's sum to the output's.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "internal.h"
+
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push(                                                                               \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx512vbmi,avx2,fma,f16c"))), \
+    apply_to = function)
+#include "avx512.h"
+
+// The bytes of the bf16 values of the codes 0 ..< 128, 2^-8 times what they mean: the scales are 2^8 times theirs.
+static uint8_t lower_bytes[128] __attribute__((aligned(64)));
+static uint8_t upper_bytes[128] __attribute__((aligned(64)));
+// Of 4 columns of 16 rows, where the code lies that becomes each byte of the unpacked pairs.
+static uint8_t pair_order[64] __attribute__((aligned(64)));
+
+static void fill_look_ups(void) {
+    for (int code = 0; code < 128; code++) {
+        const uint32_t bits = ck_bits(ck_f16_to_float(ck_f8_to_f16((uint8_t)code)));
+        const bool is_nan = code == 127;
+        lower_bytes[code] = (uint8_t)(is_nan ? 0xc0 : bits >> 16);
+        upper_bytes[code] = (uint8_t)(is_nan ? 0x7f : bits >> 24);
+    }
+    // The lower halves of the 128-bit lanes give columns 0 and 1 of 4 rows each, the upper ones columns 2 and 3.
+    for (int i = 0; i < 64; i++) {
+        const int lane = i / 16, column = i % 16 / 8 * 2 + i % 2, row = 4 * lane + i % 8 / 2;
+        pair_order[i] = (uint8_t)(column * CK_PANEL + row);
+    }
+}
+
+// Two registers of bf16 pairs: columns 0 and 1, columns 2 and 3.
+typedef struct bf16_pairs {
+    __m512bh pair[2];
+} bf16_pairs;
+
+CK_TEMPLATE bf16_pairs load_pairs(const uint8_t *codes) {
+    const __m512i order = _mm512_load_si512(pair_order), sign = _mm512_set1_epi8((char)0x80);
+    const __m512i bytes = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(codes));
+    // The look-up ignores the sign, bit 7.
+    const __m512i lower =
+        _mm512_permutex2var_epi8(_mm512_load_si512(lower_bytes), bytes, _mm512_load_si512(lower_bytes + 64));
+    __m512i upper =
+        _mm512_permutex2var_epi8(_mm512_load_si512(upper_bytes), bytes, _mm512_load_si512(upper_bytes + 64));
+    upper = _mm512_ternarylogic_epi32(upper, bytes, sign, 0xf8);  // upper | (bytes & sign)
+    return (bf16_pairs){{(__m512bh)_mm512_unpacklo_epi8(lower, upper), (__m512bh)_mm512_unpackhi_epi8(lower, upper)}};
+}
+
+enum { MOST_PANELS = 4 };
+
+CK_TEMPLATE void f8_tile(const int panels, const int tokens, const ck_linear *job, const ck_tiles *at) {
+    // Activations are padded to 32 columns, and codes to blocks, with zeros.
+    const int64_t columns = (job->columns + 31) / 32 * 32;
+    const uint16_t *activations = (const uint16_t *)job->activations + at->token * columns;
+    const uint8_t *weights[MOST_PANELS];
+    __m512 sums[MOST_PANELS][CK_TILE];
+#pragma clang loop unroll(full)
+    for (int p = 0; p < panels; p++) {
+        weights[p] = ck_panel_at(job, CK_F8, at->panel + p);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) sums[p][t] = _mm512_setzero_ps();
+    }
+    for (int64_t first = 0; first < columns; first += CK_F8_COLUMNS) {
+        const int64_t count = columns - first < CK_F8_COLUMNS ? columns - first : CK_F8_COLUMNS;
+        __m512 block[MOST_PANELS][CK_TILE];
+#pragma clang loop unroll(full)
+        for (int p = 0; p < panels; p++) {
+#pragma clang loop unroll(full)
+            for (int t = 0; t < tokens; t++) block[p][t] = _mm512_setzero_ps();
+        }
+#pragma clang loop unroll(disable)
+        for (int64_t k = 0; k < count; k += 4, activations += 4 * tokens) {
+            bf16_pairs codes[MOST_PANELS];
+#pragma clang loop unroll(full)
+            for (int p = 0; p < panels; p++) codes[p] = load_pairs(weights[p] + CK_F8_SCALE_BYTES + k * CK_PANEL);
+#pragma clang loop unroll(full)
+            for (int pair = 0; pair < 2; pair++) {
+#pragma clang loop unroll(full)
+                for (int t = 0; t < tokens; t++) {
+                    const __m512bh activation = (__m512bh)ck_broadcast_word(activations + 2 * (pair * tokens + t));
+#pragma clang loop unroll(full)
+                    for (int p = 0; p < panels; p++) {
+                        block[p][t] = _mm512_dpbf16_ps(block[p][t], codes[p].pair[pair], activation);
+                    }
+                }
+            }
+        }
+#pragma clang loop unroll(full)
+        for (int p = 0; p < panels; p++) {
+            const __m512 scale = _mm512_load_ps(weights[p]);
+            weights[p] += CK_F8_BYTES;
+#pragma clang loop unroll(full)
+            for (int t = 0; t < tokens; t++) sums[p][t] = _mm512_fmadd_ps(block[p][t], scale, sums[p][t]);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int p = 0; p < panels; p++) ck_store_rows(job, at->panel + p, at->token, sums[p], tokens);
+}
+
+CK_TEMPLATE void f8_tile_of(const int panels, const ck_linear *job, const ck_tiles *at) {
+    switch (at->tokens) {
+        case 1: f8_tile(panels, 1, job, at); break;
+        case 2: f8_tile(panels, 2, job, at); break;
+        case 3: f8_tile(panels, 3, job, at); break;
+        case 4: f8_tile(panels, 4, job, at); break;
+        case 5: f8_tile(panels, 5, job, at); break;
+        case 6: f8_tile(panels, 6, job, at); break;
+        case 7: f8_tile(panels, 7, job, at); break;
+        default: f8_tile(panels, 8, job, at); break;
+    }
+}
+
+static void linear_f8_bf16(const ck_linear *job, int64_t begin, int64_t end) {
+    // With one token, the sums of fewer panels would wait for each other.
+    const bool single = job->tokens == 1;
+    ck_tiles at = ck_first_tile(job, begin, end, CK_ACT_BF16, single ? MOST_PANELS : 2);
+    while (ck_next_tile(&at)) {
+        if (single && at.panels == MOST_PANELS) {
+            f8_tile(MOST_PANELS, 1, job, &at);
+        } else if (single) {
+            ck_tiles part = at;
+            for (; part.panel < at.panel + at.panels; part.panel++) f8_tile(1, 1, job, &part);
+        } else if (at.panels > 1) {
+            f8_tile_of(2, job, &at);
+        } else {
+            f8_tile_of(1, job, &at);
+        }
+    }
+}
+
+#pragma clang attribute pop
+
+void ck_fill_linear_avx512f8(ck_kernels *table) {
+    fill_look_ups();
+    table->linear_f8_bf16 = linear_f8_bf16;
+}
+#endif
