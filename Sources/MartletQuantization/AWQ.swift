@@ -15,11 +15,6 @@ struct AWQ: Sendable {
     private static let exponents = (0..<20).map { Float($0) / 20 }
     /// Rows that judge a candidate, at most, of each matrix: evenly spaced ones.
     private static let judgingRows = 2048
-    /// Shares of a group's lowest and highest weight that are tried as ends of its range.
-    private static let shares: [SIMD2<Float>] = {
-        let steps: [Float] = [1, 0.94, 0.88, 0.82, 0.76, 0.7, 0.64, 0.58]
-        return steps.flatMap { low in steps.map { high in SIMD2(low, high) } }
-    }()
 
     // MARK: Scales
 
@@ -152,7 +147,7 @@ struct AWQ: Sendable {
                 QuantizationGrid.range(weight.row(row) + columns.lowerBound, count: size)
             }
             var least = [Float](repeating: .infinity, count: weight.rows)
-            for share in Self.shares {
+            for share in grid.shares {
                 workers.forEach(weight.rows) { row, _ in
                     let (values, out) = (weight.row(row) + columns.lowerBound, errors.row(row))
                     let range = share * whole[row]

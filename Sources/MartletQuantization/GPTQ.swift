@@ -9,8 +9,6 @@ struct GPTQ: Sendable {
 
     /// Columns whose errors reach the columns behind them together: one matrix product instead of many updates.
     private static let block = 128
-    /// Ranges that are tried for a group, from the whole down to half of it.
-    private static let ranges = 16
     /// How often the damping is doubled where the Hessian is singular.
     private static let attempts = 8
 
@@ -62,11 +60,9 @@ struct GPTQ: Sendable {
             "the Hessian of \(name) is singular: use more calibration text, or a larger --damp")
     }
 
-    /// - Parameter loss: ΔXᵀ X of the layer's inputs, or nil: see `InputStatistics`.
+    /// - Parameter weight: what to round; see `corrected`.
     /// - Returns: codes in the weight's own order of columns.
-    func quantize(
-        _ weight: Matrix, _ factor: Factor, loss: Matrix? = nil, name: String
-    ) throws(QuantizationError) -> QuantizedMatrix {
+    func quantize(_ weight: Matrix, _ factor: Factor, name: String) throws(QuantizationError) -> QuantizedMatrix {
         let (rows, columns) = (weight.rows, weight.columns)
         let order = factor.order
         let size = settings.groupSize ?? columns
@@ -82,7 +78,6 @@ struct GPTQ: Sendable {
         workers.forEach(rows) { row, _ in
             for position in 0..<columns { current.row(row)[position] = weight.row(row)[order[position]] }
         }
-        if let loss, settings.correction > 0 { correct(current, weight, loss, factor) }
         let errors = Matrix(rows: rows, columns: Self.block)
         for first in stride(from: 0, to: columns, by: Self.block) {
             let range = first..<min(first + Self.block, columns)
@@ -102,12 +97,13 @@ struct GPTQ: Sendable {
         return result
     }
 
-    /// Adds to the weights what makes up for the inputs' loss: of all weights W' the one whose product with the inputs as they
+    /// The weights with what makes up for the inputs' loss: of all weights W' the one whose product with the inputs as they
     /// are is nearest to W's with the exact ones is W + W ΔXᵀ X H⁻¹ (Arai & Ichikawa 2025, arXiv:2504.09629). A share of it
     /// is taken, as on another text all of it would be too much.
     ///
-    /// - Parameter current: the weights in the order in which they are rounded.
-    private func correct(_ current: Matrix, _ weight: Matrix, _ loss: Matrix, _ factor: Factor) {
+    /// - Parameter loss: ΔXᵀ X of the layer's inputs, or nil: see `InputStatistics`.
+    func corrected(_ weight: Matrix, _ loss: Matrix?, _ factor: Factor) -> Matrix {
+        guard let loss, settings.correction > 0 else { return weight }
         let (rows, columns) = (weight.rows, weight.columns)
         let products = Matrix(rows: rows, columns: columns)
         workers.add(weight.strided, loss.strided, to: products.strided)
@@ -119,18 +115,25 @@ struct GPTQ: Sendable {
         let inverse = factor.inverse.strided
         products.floats.update(repeating: 0)
         workers.add(ordered.strided, inverse.transposed, to: products.strided)
-        workers.add(products.strided, inverse, to: current.strided, scale: Float(settings.correction))
+        ordered.floats.update(repeating: 0)
+        workers.add(products.strided, inverse, to: ordered.strided, scale: Float(settings.correction))
+        let result = weight.copy()
+        workers.forEach(rows) { row, _ in
+            for position in 0..<columns { result.row(row)[factor.order[position]] += ordered.row(row)[position] }
+        }
+        return result
     }
 
-    /// Of the grids that span a share of a group's range the one with the least error, as the method counts it: a column's
+    /// Of the grids that span shares of a group's range the one with the least error, as the method counts it: a column's
     /// squared error weighs U⁻², what it adds to the output's error when the columns behind it have made up for it.
     private func bestGroup(
         _ values: UnsafePointer<Float>, count: Int, weight: (Int) -> Float
     ) -> QuantizationGrid.Group {
-        var best = grid.group(values, count: count)
+        let range = QuantizationGrid.range(values, count: count)
+        var best = grid.group(low: range[0], high: range[1])
         var least = Float.infinity
-        for step in 0..<Self.ranges {
-            let group = grid.group(values, count: count, shrink: 1 - Float(step) / Float(2 * Self.ranges))
+        for share in grid.shares {
+            let group = grid.group(low: share[0] * range[0], high: share[1] * range[1])
             var error: Float = 0
             for index in 0..<count {
                 let difference = grid.value(grid.code(values[index], group), group) - values[index]

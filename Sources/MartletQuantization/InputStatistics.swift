@@ -98,10 +98,11 @@ final class InputStatistics {
 
     /// What the statistics would be had each column been divided by its factor.
     func divide(by factors: [Float], on workers: MatrixProduct) {
-        let gram = gram
-        workers.forEach(width) { row, _ in
-            let values = gram.row(row)
-            for column in 0..<gram.columns { values[column] /= factors[row] * factors[column] }
+        for matrix in [gram, loss].compactMap({ $0 }) {
+            workers.forEach(width) { row, _ in
+                let values = matrix.row(row)
+                for column in 0..<matrix.columns { values[column] /= factors[row] * factors[column] }
+            }
         }
         for column in 0..<width {
             sums[column] /= factors[column]

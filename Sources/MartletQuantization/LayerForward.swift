@@ -7,9 +7,19 @@ import MartletGraph
 /// out, with the inputs of the linear layers beside it, takes the place of the logits. So every architecture's attention,
 /// rotary scaling and norms are those of the engine.
 struct LayerForward {
+    /// What a row of the result shows.
+    enum View {
+        /// The hidden states that leave the layer.
+        case output
+        /// These, and the inputs of all linear layers.
+        case all
+        /// The input of one linear layer ("mlp.down_proj"), and of those that share it. Nothing behind it is computed.
+        case input(String)
+    }
+
     /// Where something lies in a row of the result.
     struct Output {
-        /// The hidden states that leave the layer.
+        /// The hidden states that leave the layer; empty where they are not shown.
         let hidden: Range<Int>
         /// The input of each linear layer, by its name in the model; equal ranges for those that share one.
         let inputs: [String: Range<Int>]
@@ -19,17 +29,20 @@ struct LayerForward {
     private let model: any CompiledModel
     private let input: StepInput
     private let table: [Int32]
+    /// Width of the hidden states that enter the layer.
+    private let width: Int
 
     /// - Parameters:
     ///   - graph: of the whole model.
     ///   - parameters: the layer's weights, in place of those in the graph.
-    ///   - taps: shows the inputs of linear layers.
+    ///   - view: what to show.
     ///   - length: tokens of a sample.
     init(
-        _ graph: Graph, layer: Int, _ parameters: LayerParameters, taps: Bool, length: Int, backend: CPUBackend
+        _ graph: Graph, layer: Int, _ parameters: LayerParameters, view: View, length: Int, backend: CPUBackend
     ) throws {
-        let (graph, output) = try Self.cut(layer, outOf: graph, parameters, taps: taps)
+        let (graph, width, output) = try Self.cut(layer, outOf: graph, parameters, view: view)
         self.output = output
+        self.width = width
         let limits = StepLimits(tokens: length, sampled: length, requests: 1)
         model = try backend.compile(
             graph, options: CompileOptions(limits: limits, kvRows: length, kvType: .f32), progress: { _ in })
@@ -45,7 +58,6 @@ struct LayerForward {
     /// - Parameter hidden: what enters the layer, `[tokens][width]`.
     /// - Returns: a row per token, laid out as `output` says; valid until the next call.
     func callAsFunction(_ hidden: UnsafeBufferPointer<Float>) -> StridedMatrix {
-        let width = output.hidden.count
         let tokens = hidden.count / width
         let features = TokenFeatures(spans: [.init(first: 0, rows: FeatureRows(hidden, width: width))])
         input.removeAll()
@@ -68,8 +80,8 @@ struct LayerForward {
     // MARK: Cutting
 
     private static func cut(
-        _ layer: Int, outOf model: Graph, _ parameters: LayerParameters, taps: Bool
-    ) throws -> (Graph, Output) {
+        _ layer: Int, outOf model: Graph, _ parameters: LayerParameters, view: View
+    ) throws -> (graph: Graph, width: Int, output: Output) {
         let scope = "layers.\(layer)"
         let nodes = model.nodes.filter { $0.label == scope || $0.label.hasPrefix(scope + ".") }
         let made = Set(nodes.flatMap(\.outputs))
@@ -87,7 +99,10 @@ struct LayerForward {
         for node in nodes {
             let inputs = node.inputs.compactMap { ids[$0] }
             precondition(inputs.count == node.inputs.count, "the layer reads something from outside")
-            if case .linear(let weight) = node.op { tapped.append((weight.name, inputs[0])) }
+            if case .linear(let weight) = node.op {
+                tapped.append((weight.name, inputs[0]))
+                if case .input(let linear) = view, weight.name == "\(parameters.name).\(linear)" { break }
+            }
             let outputs = node.outputs.map { id in
                 let new = graph.makeValue(model[id].shape)
                 ids[id] = new
@@ -97,25 +112,37 @@ struct LayerForward {
                 .init(
                     op: replaced(node.op, parameters), inputs: inputs, outputs: outputs, label: node.label))
         }
-        guard let exit = ids[exit] else { throw QuantizationError("\(parameters.name) has no output") }
-        var parts = [exit]
-        var column = width
+        var parts: [Graph.ValueID] = []
+        var column = 0
+        func show(_ value: Graph.ValueID) -> Range<Int> {
+            parts.append(value)
+            column += graph[value].shape.width
+            return column - graph[value].shape.width..<column
+        }
+        var hidden = 0..<0
+        switch view {
+        case .output, .all:
+            guard let exit = ids[exit] else { throw QuantizationError("\(parameters.name) has no output") }
+            hidden = show(exit)
+            if case .output = view { tapped = [] }
+        case .input(let linear):
+            guard let last = tapped.last, last.linear == "\(parameters.name).\(linear)" else {
+                throw QuantizationError("\(parameters.name).\(linear) is no part of the model's graph")
+            }
+            tapped = [last]
+        }
         var places: [Graph.ValueID: Range<Int>] = [:]
         var inputs: [String: Range<Int>] = [:]
-        for (linear, value) in taps ? tapped : [] {
-            if places[value] == nil {
-                let count = graph[value].shape.width
-                places[value] = column..<column + count
-                column += count
-                parts.append(value)
-            }
-            inputs[linear] = places[value]
+        for (linear, value) in tapped {
+            let place = places[value] ?? show(value)
+            places[value] = place
+            inputs[linear] = place
         }
         let joined =
             parts.count == 1
-            ? exit : graph.record(.concatenate, parts, shape: Shape(.tokens, column), label: scope)
+            ? parts[0] : graph.record(.concatenate, parts, shape: Shape(.tokens, column), label: scope)
         graph.output = graph.record(.rows, [joined], shape: Shape(.sampled, column), label: scope)
-        return (graph, Output(hidden: 0..<width, inputs: inputs))
+        return (graph, width, Output(hidden: hidden, inputs: inputs))
     }
 
     /// The op with the layer's weights as they are now.

@@ -17,12 +17,20 @@ struct QuantizationGrid: Sendable, Equatable {
     var largestCode: Float { Float(1 << bits - 1) }
 
     /// The grid that spans the values of a group, and 0.
-    ///
-    /// - Parameter shrink: the share of the range that is spanned.
-    func group(_ values: UnsafePointer<Float>, count: Int, shrink: Float = 1) -> Group {
-        let range = shrink * Self.range(values, count: count)
+    func group(_ values: UnsafePointer<Float>, count: Int) -> Group {
+        let range = Self.range(values, count: count)
         return group(low: range[0], high: range[1])
     }
+
+    /// Shares of a group's lowest and highest value that are worth trying as the ends of its range: what is cut off may cost
+    /// less than what a finer grid brings. With a zero point each end on its own, the whole range first.
+    var shares: [SIMD2<Float>] { isSymmetric ? Self.commonShares : Self.separateShares }
+
+    private static let commonShares = (0..<16).map { SIMD2<Float>(repeating: 1 - Float($0) / 32) }
+    private static let separateShares: [SIMD2<Float>] = {
+        let steps: [Float] = [1, 0.94, 0.88, 0.82, 0.76, 0.7, 0.64, 0.58]
+        return steps.flatMap { low in steps.map { high in SIMD2(low, high) } }
+    }()
 
     /// The lowest and the highest of some values and 0.
     static func range(_ values: UnsafePointer<Float>, count: Int) -> SIMD2<Float> {

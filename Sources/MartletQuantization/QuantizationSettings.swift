@@ -12,6 +12,14 @@ package struct QuantizationSettings: Sendable, Equatable, Codable {
         case smoothquant
     }
 
+    /// How codes are chosen.
+    package enum Rounding: String, Sendable, CaseIterable, Codable {
+        /// The nearest value of the group's grid, with the ranges of AWQ's second search.
+        case nearest
+        /// As GPTQ does: later columns make up for what earlier ones lose.
+        case compensated
+    }
+
     package var method: Method
     package var format: QuantizedFormat
     package var bits: Int
@@ -19,12 +27,14 @@ package struct QuantizationSettings: Sendable, Equatable, Codable {
     package var groupSize: Int?
     /// No zero points: the middle code means 0.
     package var isSymmetric: Bool
-    /// GPTQ: the share of the Hessian's mean diagonal that is added to its diagonal.
+    /// GPTQ and AWQ: the share of the Hessian's mean diagonal that is added to its diagonal.
     package var damping = 0.01
     /// GPTQ: columns are quantized in the order of their Hessian's diagonal, largest first (`desc_act`).
     package var actOrder = false
-    /// GPTQ: the share of what earlier layers have lost that a layer makes up for, 0 to 1.
+    /// GPTQ and AWQ: the share of what earlier layers have lost that a layer makes up for, 0 to 1.
     package var correction = 0.5
+    /// AWQ: how codes are chosen once columns are scaled.
+    package var rounding = Rounding.compensated
     /// SmoothQuant: how much of the activations' range moves into the weights, 0 to 1.
     package var alpha = 0.5
     /// Bytes of a weights file from which on the model is written in several.

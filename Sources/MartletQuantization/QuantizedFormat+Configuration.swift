@@ -12,7 +12,7 @@ extension QuantizedFormat {
             return [
                 "quant_method": "gptq", "checkpoint_format": "gptq", "bits": settings.bits, "group_size": group,
                 "sym": settings.isSymmetric, "desc_act": settings.actOrder, "damp_percent": settings.damping,
-                "lm_head": false, "true_sequential": false, "static_groups": false,
+                "lm_head": false, "true_sequential": true, "static_groups": false,
             ]
         case .packQuantized:
             return compressedTensors("pack-quantized", weights: weights(settings), activations: nil)

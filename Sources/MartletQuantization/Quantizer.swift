@@ -115,7 +115,7 @@ package struct Quantizer {
     }
 
     /// Whether the unquantized model runs beside the one that is made.
-    private var keepsExact: Bool { settings.method == .gptq && settings.correction > 0 }
+    private var keepsExact: Bool { [.gptq, .awq].contains(settings.method) && settings.correction > 0 }
 
     // MARK: One layer
 
@@ -127,67 +127,64 @@ package struct Quantizer {
         parameters.headDim = source.configuration.headDim
         try progress(0)
         var matrices: [String: QuantizedMatrix] = [:]
-        switch settings.method {
-        case .rtn: break
-        case .gptq:
-            guard let hidden else { break }
-            let statistics = try observe(layer, parameters, hidden, keepsOutput: false) { try progress(0.4 * $0) }
-            matrices = try roundByGPTQ(parameters, statistics) { try progress(0.4 + 0.3 * $0) }
-            // What follows is calibrated on what this layer really gives.
-            var rounded = parameters
-            for (linear, matrix) in matrices {
-                error.add(matrix.dequantized(), of: try parameters.weight(linear))
-                rounded.weights[linear] = matrix.dequantized()
-            }
-            try advance(layer, rounded, hidden) { try progress(0.7 + 0.3 * $0) }
-        case .awq, .smoothquant:
-            guard let hidden else { break }
-            let statistics = try observe(layer, parameters, hidden, keepsOutput: true) { try progress(0.6 * $0) }
-            try foldFactors(into: &parameters, statistics) { try progress(0.6 + 0.2 * $0) }
-            if settings.method == .awq { matrices = try roundClipped(parameters, statistics) }
-        }
-        if matrices.isEmpty {
-            for (linear, weight) in parameters.weights {
-                matrices[linear] = .rounded(weight, groupSize: settings.groupSize, grid: grid, on: workers)
+        if let hidden {
+            switch settings.method {
+            case .rtn: break
+            case .smoothquant:
+                let statistics = try observe(layer, parameters, hidden, keepsOutput: true) { try progress(0.8 * $0) }
+                try foldFactors(into: &parameters, statistics) { try progress(0.8 + 0.2 * $0) }
+            case .awq:
+                let statistics = try observe(layer, parameters, hidden) { try progress(0.1 * $0) }
+                try foldFactors(into: &parameters, statistics) { try progress(0.1 + 0.2 * $0) }
+                matrices = try roundInTurn(layer, parameters, hidden) { try progress(0.3 + 0.7 * $0) }
+            case .gptq:
+                matrices = try roundInTurn(layer, parameters, hidden, progress)
             }
         }
-        if settings.method != .gptq {
-            for (linear, matrix) in matrices { error.add(matrix.dequantized(), of: try parameters.weight(linear)) }
+        for (linear, weight) in parameters.weights where matrices[linear] == nil {
+            matrices[linear] = .rounded(weight, groupSize: settings.groupSize, grid: grid, on: workers)
         }
+        for (linear, matrix) in matrices { error.add(matrix.dequantized(), of: try parameters.weight(linear)) }
         return try tensors(parameters, matrices)
+    }
+
+    /// Rounds the linear layers in the order in which they are computed: each is calibrated on what the rounded ones before it
+    /// really give.
+    private func roundInTurn(
+        _ layer: Int, _ parameters: LayerParameters, _ hidden: Matrix, _ progress: (Double) throws -> Void
+    ) throws -> [String: QuantizedMatrix] {
+        var rounded = parameters
+        var matrices: [String: QuantizedMatrix] = [:]
+        let steps = Double(LayerGroup.all.count + 1)
+        for (index, group) in LayerGroup.all.enumerated() {
+            func part(_ share: Double) throws { try progress((Double(index) + share) / steps) }
+            let statistics = try observe(layer, rounded, exact: parameters, group, hidden) { try part(0.5 * $0) }
+            for linear in group.linears {
+                let name = "\(parameters.name).\(linear)"
+                matrices[linear] = try round(parameters.weight(linear), statistics, name: name)
+                rounded.weights[linear] = matrices[linear]?.dequantized()
+            }
+            try part(1)
+        }
+        // What follows is calibrated on what this layer really gives.
+        try advance(layer, rounded, exact: parameters, hidden) { try progress((steps - 1 + $0) / steps) }
+        return matrices
     }
 
     /// Runs the calibration samples through a layer and keeps what its linear layers are given, by group.
     ///
     /// - Parameter keepsOutput: what leaves the layer takes the place of what enters it.
     private func observe(
-        _ layer: Int, _ parameters: LayerParameters, _ hidden: Matrix, keepsOutput: Bool,
+        _ layer: Int, _ parameters: LayerParameters, _ hidden: Matrix, keepsOutput: Bool = false,
         progress: (Double) throws -> Void
     ) throws -> [InputStatistics] {
-        guard let calibration else { return [] }
-        let forward = try LayerForward(
-            source.graph, layer: layer, parameters, taps: true, length: calibration.length, backend: backend)
-        let inputs = try LayerGroup.all.map { group in
-            guard let range = forward.output.inputs["\(parameters.name).\(group.linears[0])"] else {
-                throw QuantizationError("\(parameters.name).\(group.linears[0]) is no part of the model's graph")
-            }
-            return range
-        }
-        let statistics = inputs.map { InputStatistics(width: $0.count, keepsLoss: keepsExact) }
-        let samples = calibration.samples * calibration.length * hidden.columns
-        let exact = keepsExact ? Matrix(rows: calibration.length, columns: forward.rowWidth) : nil
-        try forEachSample(hidden, progress) { sample in
-            if let exact, let base = sample.baseAddress {
-                let own = UnsafeMutableBufferPointer(start: base + samples, count: sample.count)
-                let rows = forward(UnsafeBufferPointer(own))
-                exact.base.update(from: rows.base, count: rows.rows * rows.columns)
-                Self.copy(rows, to: own, width: hidden.columns)
-            }
+        let forward = try forward(layer, parameters, .all)
+        let inputs = try LayerGroup.all.map { try range(of: $0, in: forward, parameters) }
+        let statistics = inputs.map { InputStatistics(width: $0.count) }
+        try forEachSample(hidden, progress) { sample, _ in
             let rows = forward(UnsafeBufferPointer(sample))
             for (range, statistics) in zip(inputs, statistics) {
-                statistics.add(
-                    rows[0..<rows.rows, range], exact: exact.map { $0.part(rows: 0..<rows.rows, columns: range) },
-                    on: workers)
+                statistics.add(rows[0..<rows.rows, range], on: workers)
             }
             if keepsOutput { Self.copy(rows, to: sample, width: hidden.columns) }
         }
@@ -197,25 +194,67 @@ package struct Quantizer {
         return statistics
     }
 
+    /// Runs the calibration samples as far as a group of linear layers, beside the unquantized model where that is kept.
+    private func observe(
+        _ layer: Int, _ parameters: LayerParameters, exact: LayerParameters, _ group: LayerGroup, _ hidden: Matrix,
+        progress: (Double) throws -> Void
+    ) throws -> InputStatistics {
+        let own = try forward(layer, parameters, .input(group.linears[0]))
+        let other = keepsExact ? try forward(layer, exact, .input(group.linears[0])) : nil
+        let statistics = InputStatistics(
+            width: try range(of: group, in: own, parameters).count, keepsLoss: keepsExact)
+        try forEachSample(hidden, progress) { sample, exact in
+            statistics.add(
+                own(UnsafeBufferPointer(sample)), exact: other.map { $0(UnsafeBufferPointer(exact)) }, on: workers)
+        }
+        try statistics.finish("\(parameters.name).\(group.linears[0])", on: workers)
+        return statistics
+    }
+
+    private func range(
+        of group: LayerGroup, in forward: LayerForward, _ parameters: LayerParameters
+    ) throws(QuantizationError) -> Range<Int> {
+        let name = "\(parameters.name).\(group.linears[0])"
+        guard let range = forward.output.inputs[name] else {
+            throw QuantizationError("\(name) is no part of the model's graph")
+        }
+        return range
+    }
+
     /// Replaces what enters a layer by what leaves it.
     private func advance(
-        _ layer: Int, _ parameters: LayerParameters, _ hidden: Matrix, progress: (Double) throws -> Void
+        _ layer: Int, _ parameters: LayerParameters, exact: LayerParameters, _ hidden: Matrix,
+        progress: (Double) throws -> Void
     ) throws {
-        guard let calibration else { return }
-        let forward = try LayerForward(
-            source.graph, layer: layer, parameters, taps: false, length: calibration.length, backend: backend)
-        try forEachSample(hidden, progress) { sample in
-            Self.copy(forward(UnsafeBufferPointer(sample)), to: sample, width: hidden.columns)
+        let own = try forward(layer, parameters, .output)
+        let other = keepsExact ? try forward(layer, exact, .output) : nil
+        try forEachSample(hidden, progress) { sample, exact in
+            Self.copy(own(UnsafeBufferPointer(sample)), to: sample, width: hidden.columns)
+            if let other { Self.copy(other(UnsafeBufferPointer(exact)), to: exact, width: hidden.columns) }
         }
     }
 
+    private func forward(
+        _ layer: Int, _ parameters: LayerParameters, _ view: LayerForward.View
+    ) throws -> LayerForward {
+        try LayerForward(
+            source.graph, layer: layer, parameters, view: view, length: calibration?.length ?? 1, backend: backend)
+    }
+
+    /// Calls `body` with what enters the layer for each sample: in the model that is made, and in the unquantized one (empty where
+    /// that is not kept).
     private func forEachSample(
-        _ hidden: Matrix, _ progress: (Double) throws -> Void, _ body: (UnsafeMutableBufferPointer<Float>) -> Void
+        _ hidden: Matrix, _ progress: (Double) throws -> Void,
+        _ body: (_ own: UnsafeMutableBufferPointer<Float>, _ exact: UnsafeMutableBufferPointer<Float>) -> Void
     ) rethrows {
         guard let calibration else { return }
         let floats = calibration.length * hidden.columns
         for sample in 0..<calibration.samples {
-            body(UnsafeMutableBufferPointer(start: hidden.base + sample * floats, count: floats))
+            let own = UnsafeMutableBufferPointer(start: hidden.base + sample * floats, count: floats)
+            let exact = UnsafeMutableBufferPointer(
+                start: hidden.base + (keepsExact ? calibration.samples + sample : sample) * floats,
+                count: keepsExact ? floats : 0)
+            body(own, exact)
             try progress(Double(sample + 1) / Double(calibration.samples))
         }
     }
@@ -230,22 +269,18 @@ package struct Quantizer {
 
     // MARK: Methods
 
-    private func roundByGPTQ(
-        _ parameters: LayerParameters, _ statistics: [InputStatistics], progress: (Double) throws -> Void
-    ) throws -> [String: QuantizedMatrix] {
+    /// Rounds a linear layer for what it is given.
+    private func round(
+        _ weight: Matrix, _ statistics: InputStatistics, name: String
+    ) throws -> QuantizedMatrix {
         let gptq = GPTQ(settings: settings, grid: grid, workers: workers)
-        var matrices: [String: QuantizedMatrix] = [:]
-        for (index, group) in LayerGroup.all.enumerated() {
-            let name = "\(parameters.name).\(group.linears[0])"
-            let factor = try gptq.factor(of: statistics[index], name: name)
-            for linear in group.linears {
-                matrices[linear] = try gptq.quantize(
-                    parameters.weight(linear), factor, loss: statistics[index].loss,
-                    name: "\(parameters.name).\(linear)")
-            }
-            try progress(Double(index + 1) / Double(LayerGroup.all.count))
+        let factor = try gptq.factor(of: statistics, name: name)
+        let corrected = gptq.corrected(weight, statistics.loss, factor)
+        guard settings.method == .awq, settings.rounding == .nearest else {
+            return try gptq.quantize(corrected, factor, name: name)
         }
-        return matrices
+        let ranges = AWQ(settings: settings, grid: grid, workers: workers).ranges(corrected, statistics)
+        return .rounded(corrected, groupSize: settings.groupSize, grid: grid, ranges: ranges, on: workers)
     }
 
     /// Moves factors between what makes the linear layers' inputs and their columns. The statistics become those of the inputs
@@ -271,23 +306,6 @@ package struct Quantizer {
             statistics[index].divide(by: applied, on: workers)
             try progress(Double(index + 1) / Double(LayerGroup.all.count))
         }
-    }
-
-    /// Rounds to nearest, with the ranges that AWQ's second search finds.
-    private func roundClipped(
-        _ parameters: LayerParameters, _ statistics: [InputStatistics]
-    ) throws -> [String: QuantizedMatrix] {
-        let awq = AWQ(settings: settings, grid: grid, workers: workers)
-        var matrices: [String: QuantizedMatrix] = [:]
-        for (group, statistics) in zip(LayerGroup.all, statistics) {
-            for linear in group.linears {
-                let weight = try parameters.weight(linear)
-                matrices[linear] = .rounded(
-                    weight, groupSize: settings.groupSize, grid: grid,
-                    ranges: awq.ranges(weight, statistics), on: workers)
-            }
-        }
-        return matrices
     }
 
     // MARK: Files

@@ -14,7 +14,7 @@ struct WorkFolder {
         let source: [String]
         let calibration: String?
         /// Raised when the same settings give other results than before.
-        var version = 1
+        var version = 2
     }
 
     let url: URL

@@ -11,11 +11,12 @@ import Testing
     private static let backend = try? CPUBackend(threads: 2, policy: LayoutPolicy(exactFloat32: true))
 
     private func run(
-        _ source: SourceModel, _ hidden: Matrix, layer: Int, _ parameters: LayerParameters, taps: Bool = true
+        _ source: SourceModel, _ hidden: Matrix, layer: Int, _ parameters: LayerParameters,
+        view: LayerForward.View = .all
     ) throws -> (output: LayerForward.Output, rows: Matrix) {
         let backend = try #require(Self.backend)
         let forward = try LayerForward(
-            source.graph, layer: layer, parameters, taps: taps, length: hidden.rows, backend: backend)
+            source.graph, layer: layer, parameters, view: view, length: hidden.rows, backend: backend)
         let rows = forward(UnsafeBufferPointer(hidden.floats))
         let copy = Matrix(rows: rows.rows, columns: rows.columns)
         for row in 0..<rows.rows {
@@ -92,9 +93,21 @@ import Testing
                 #expect(abs(rows.row(row)[range.lowerBound + column] - expected) < 1e-4)
             }
         }
-        let plain = try run(source, hidden, layer: 1, parameters, taps: false)
+        let plain = try run(source, hidden, layer: 1, parameters, view: .output)
         #expect(plain.rows.columns == 64)
         for row in 0..<8 { for column in 0..<64 { #expect(plain.rows.row(row)[column] == rows.row(row)[column]) } }
+        // One input alone: what lies behind it is not computed, and what lies before it is the same.
+        for group in LayerGroup.all {
+            let wanted = try #require(output.inputs["model.layers.1.\(group.linears[0])"])
+            let alone = try run(source, hidden, layer: 1, parameters, view: .input(group.linears[0]))
+            #expect(alone.rows.columns == wanted.count && alone.output.hidden.isEmpty)
+            #expect(alone.output.inputs["model.layers.1.\(group.linears[0])"] == 0..<wanted.count)
+            for row in 0..<8 {
+                for column in wanted {
+                    #expect(alone.rows.row(row)[column - wanted.lowerBound] == rows.row(row)[column])
+                }
+            }
+        }
     }
 
     /// Folding factors into what makes an input changes the input and not the layer.

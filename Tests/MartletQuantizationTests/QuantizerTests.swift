@@ -73,6 +73,22 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: destination + "/tokenizer_config.json"))
     }
 
+    /// AWQ's codes may be the nearest ones, or make up for each other's errors: other codes, in the same tensors.
+    @Test func roundingOfAWQ() throws {
+        let source = try RandomModel().write()
+        let place = try TemporaryFolder()
+        var files: [Data] = []
+        for rounding in QuantizationSettings.Rounding.allCases {
+            var settings = try settings(.awq)
+            settings.rounding = rounding
+            let destination = "\(place.path)/\(rounding.rawValue)"
+            let summary = try quantizer(source, destination, settings).run { _, _ in }
+            #expect(try #require(summary.relativeError) < 0.05)
+            files.append(try Data(contentsOf: URL(filePath: destination + "/model.safetensors")))
+        }
+        #expect(files[0] != files[1] && files[0].count == files[1].count)
+    }
+
     /// What is stopped and goes on gives the same bytes as what runs through.
     @Test(arguments: [QuantizationSettings.Method.gptq, .awq])
     func resuming(_ method: QuantizationSettings.Method) throws {

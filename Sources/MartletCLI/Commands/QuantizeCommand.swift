@@ -6,6 +6,7 @@ import MartletQuantization
 import MartletTokenizers
 
 extension QuantizationSettings.Method: ExpressibleByArgument {}
+extension QuantizationSettings.Rounding: ExpressibleByArgument {}
 extension QuantizedFormat: ExpressibleByArgument {}
 
 struct QuantizeCommand: ParsableCommand {
@@ -18,7 +19,7 @@ struct QuantizeCommand: ParsableCommand {
             the output projection stay in 16 bits.
 
             rtn rounds to nearest and needs no text; awq (4 bits) scales what matters up before it rounds; gptq makes up for \
-            what rounding loses; smoothquant (8 bits) makes weights and activations fit into 8 bits. They read a calibration \
+            what rounding loses, and awq does so as well; smoothquant (8 bits) makes weights and activations fit into 8 bits. They read a calibration \
             text of the kind that the model is meant for. Layers are finished one by one in DST.partial: the same command \
             goes on where it was stopped.
             """)
@@ -42,9 +43,15 @@ struct QuantizeCommand: ParsableCommand {
     var samples: Int?
     @Option(help: "Tokens of a sample.")
     var length = 512
-    @Option(help: "gptq: damping, as a share of the mean of the Hessian's diagonal.")
+    @Option(
+        help: """
+            awq: how codes are chosen once columns are scaled: nearest, as in the paper, or compensated, as gptq does. \
+            Default: compensated.
+            """)
+    var rounding: QuantizationSettings.Rounding?
+    @Option(help: "gptq and awq: damping, as a share of the mean of the Hessian's diagonal.")
     var damp = 0.01
-    @Option(help: "gptq: the share of what earlier layers have lost that a layer makes up for, 0 to 1.")
+    @Option(help: "gptq and awq: the share of what earlier layers have lost that a layer makes up for, 0 to 1.")
     var correction = 0.5
     @Flag(help: "gptq: quantize columns in the order of their activations' size (act-order).")
     var descAct = false
@@ -62,6 +69,7 @@ struct QuantizeCommand: ParsableCommand {
         guard (0...1).contains(correction) else { throw ValidationError("--correction must be between 0 and 1") }
         guard (0...1).contains(alpha) else { throw ValidationError("--alpha must be between 0 and 1") }
         guard (1...1 << 30).contains(shardSize) else { throw ValidationError("--shard-size must be at least 1") }
+        if method != .awq, rounding != nil { throw ValidationError("--rounding belongs to --method awq") }
         if method != .gptq, descAct { throw ValidationError("--desc-act belongs to --method gptq") }
         if method != .rtn, calibration == nil {
             throw ValidationError("--method \(method.rawValue) needs --calibration FILE")
@@ -77,6 +85,7 @@ struct QuantizeCommand: ParsableCommand {
             settings.actOrder = descAct
             settings.correction = correction
             settings.alpha = alpha
+            settings.rounding = rounding ?? settings.rounding
             settings.shardBytes = shardSize * 1_000_000
             return settings
         } catch {
