@@ -36,14 +36,19 @@ public struct Server: Service {
     public func run() async throws {
         let http = HTTPServerBuilder.http1(
             configuration: .init(
-                additionalChannelHandlers: [Disconnection()], idleTimeout: .seconds(Self.idleSeconds),
+                additionalChannelHandlers: [Disconnection(), ConnectionBounds()],
+                idleTimeout: .seconds(Self.idleSeconds),
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: options.limits.headerBytes / 2, maxHeaderListSize: options.limits.headerBytes,
                     maxHeaderFieldCount: options.limits.headerCount)))
         let address: BindAddress =
             options.unixSocket.map { .unixDomainSocket(path: $0) } ?? .hostname(options.host, port: options.port)
         var configuration = ApplicationConfiguration(address: address)
-        configuration.availableConnectionsDelegate = MaximumAvailableConnections(options.maxConnections)
+        let connections = DescriptorLimit.connections(options.maxConnections)
+        if connections < options.maxConnections {
+            logger.warning("the limit of open files has room for \(connections) connections at a time")
+        }
+        configuration.availableConnectionsDelegate = MaximumAvailableConnections(connections)
         let application = Application(
             responder: responder,
             server: try options.tls.map { try .tls(http, tlsConfiguration: $0.configuration()) } ?? http,

@@ -274,11 +274,12 @@ struct ServerTests {
         setup.options.apiKeys = ["secret"]
         try await Self.withServer(setup) { port, _, _ in
             for route in OpenAPI.paths {
-                let request = HTTPClient.request(route.method.uppercased(), route.path, body: "{}")
+                let path = route.path.replacing("{model}", with: "SmolLM2")
+                let request = HTTPClient.request(route.method.uppercased(), path, body: "{}")
                 let without = try await HTTPClient.exchange(port: port, request)
                 #expect(without.status == (route.isOpen ? 200 : 401), "\(route.path)")
                 let with = HTTPClient.request(
-                    route.method.uppercased(), route.path, body: "{}", headers: ["Authorization": "Bearer secret"])
+                    route.method.uppercased(), path, body: "{}", headers: ["Authorization": "Bearer secret"])
                 let status = try await HTTPClient.exchange(port: port, with).status
                 #expect([200, 400].contains(status), "\(route.path): \(status)")
             }
@@ -324,6 +325,11 @@ struct ServerTests {
             #expect(late.status == 408 && late.error?["code"] as? String == "timeout")
             #expect(ContinuousClock.now - start < .seconds(3))
             #expect(await llm.statistics.runningRequests == 0)
+            let metrics = try await Self.get(port, "/metrics").body
+            #expect(
+                metrics.contains(
+                    "martlet:request_success_total{finished_reason=\"timed_out\",model_name=\"SmolLM2\"} 1"))
+            #expect(metrics.contains("\nprocess_open_fds ") && metrics.contains("\nprocess_resident_memory_bytes "))
         }
     }
 

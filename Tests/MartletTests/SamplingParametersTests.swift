@@ -37,6 +37,8 @@ import Testing
         ("badWords", { $0.badWords = [String(repeating: "x", count: 1025)] }),
         ("repetitionPenalty", { $0.repetitionPenalty = 0 }),
         ("repetitionPenalty", { $0.repetitionPenalty = -1 }),
+        // Logits would not be finite.
+        ("repetitionPenalty", { $0.repetitionPenalty = 1e-38 }), ("repetitionPenalty", { $0.repetitionPenalty = 101 }),
         ("repetitionPenalty", { $0.repetitionPenalty = .infinity }),
         ("repetitionPenalty", { $0.repetitionPenalty = .nan }),
         ("presencePenalty", { $0.presencePenalty = 2.1 }),

@@ -17,8 +17,10 @@ public struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
         case deadlineExceeded
         /// The engine takes no more requests, or stopped before this one was done.
         case shutDown
-        /// The model's logits for this request admit no token (NaN, or everything masked).
+        /// The model's logits for this request are no numbers.
         case samplingFailed
+        /// What the request asks for leaves no token to choose, or its structure becomes too complex to follow.
+        case overconstrained
         /// The model has no chat template.
         case noChatTemplate
         /// The chat template is broken, or refuses the conversation.

@@ -179,7 +179,7 @@ public final class LLM: Sendable {
             let prompt = try await images.prompt(tokens(ids), files)
             (request.prompt, request.features) = (prompt.tokens, prompt.features)
         }
-        return try await engine.submit(request)
+        return try await engine.submitPromptly(request)
     }
 
     /// Compiles a structure, or finds out why that can't be, before it is part of a request. It is kept for a while.

@@ -11,6 +11,8 @@ public struct RequestOptions: Sendable, Hashable {
     public var queueTimeout: Duration?
     /// Gives the request up with an error (`deadlineExceeded`) when it isn't finished by then.
     public var timeout: Duration?
+    /// When the request came, where that was before the engine heard of it: times and time limits count from there.
+    package var arrival: ContinuousClock.Instant?
 
     public init() {}
 }

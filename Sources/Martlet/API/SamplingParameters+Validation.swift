@@ -33,9 +33,8 @@ extension SamplingParameters {
         try Self.check("typicalP", typicalP > 0 && typicalP <= 1, "must be above 0 and at most 1, but is \(typicalP)")
         try Self.check("xtcProbability", xtcProbability, in: 0...1)
         try Self.check("xtcThreshold", xtcThreshold, in: 0...1)
-        try Self.check(
-            "repetitionPenalty", repetitionPenalty > 0 && repetitionPenalty.isFinite,
-            "must be a positive number, but is \(repetitionPenalty)")
+        // Beyond that logits leave the range of floats, or answers make no sense in any case.
+        try Self.check("repetitionPenalty", repetitionPenalty, in: 0.01...100)
         try Self.check("presencePenalty", presencePenalty, in: -2...2)
         try Self.check("frequencyPenalty", frequencyPenalty, in: -2...2)
         for (token, bias) in logitBias {

@@ -18,6 +18,7 @@ extension LLMEngine {
         speculator?.propose(&scheduler) { active[$0]?.sampling }
         let proposed = ContinuousClock.now
         let step = scheduler.schedule(targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited)
+        gauge.publish(waiting: scheduler.queue.newCount)
         guard !step.isEmpty else { return false }
         noteAdmissions(step, at: start)
         do {

@@ -9,6 +9,7 @@ public actor LLMEngine {
     let thread = EngineThread()
     let endings = EndingList()
     package nonisolated let limits: SchedulerLimits
+    let gauge: QueueGauge
     let runner: ModelRunner
     let sampler: Sampler
     var scheduler: Scheduler
@@ -61,6 +62,7 @@ public actor LLMEngine {
         proposer: sending (any DraftProposer)? = nil
     ) throws(EngineError) {
         limits = try SchedulerLimits(options, runner.limits, contextLength: contextLength)
+        gauge = QueueGauge(limit: limits.maxQueuedRequests)
         self.endTokens = endTokens
         seed = options.seed
         targetSeconds = options.targetInterTokenLatency?.seconds
@@ -89,13 +91,32 @@ public actor LLMEngine {
         thread.stop()
     }
 
+    /// Takes a request that finds the queue full no later than now, even where a step goes on.
+    ///
+    /// - Throws: why the request is refused.
+    package nonisolated func submitPromptly(
+        _ request: EngineRequest
+    ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
+        let count = request.parameters.bestOf ?? request.parameters.n
+        try gauge.enter(count)
+        return try await submitAnnounced(request, count)
+    }
+
+    private func submitAnnounced(
+        _ request: EngineRequest, _ count: Int
+    ) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
+        gauge.arrive(count)
+        return try submit(request)
+    }
+
     /// Takes a request.
     ///
     /// - Returns: its outputs. Whoever stops reading them, or cancels the task that does, ends the request before the
     ///   next step. An error of the request is thrown here as an `EngineError`.
     /// - Throws: why the request is refused.
     package func submit(_ request: EngineRequest) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-        let arrival = ContinuousClock.now
+        let arrival = request.options.arrival ?? .now
+        defer { gauge.publish(waiting: scheduler.queue.newCount) }
         guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         try request.validate(vocabularySize: runner.vocabularySize)
 

@@ -43,7 +43,7 @@ package struct Sampler: ~Copyable {
     /// Draws the token that will stand at `position` of the request.
     ///
     /// - Parameter logits: `[vocabularySize]`, as the model gave them.
-    /// - Throws: `samplingFailed` when a logit is NaN or infinite, or no token may be chosen.
+    /// - Throws: `samplingFailed` when a logit is NaN or infinite, `overconstrained` when no token may be chosen.
     package func sample(
         _ logits: UnsafeBufferPointer<Float>, _ state: borrowing SamplingState, position: Int
     ) throws(EngineError) -> SampledToken {
@@ -111,7 +111,7 @@ package struct Sampler: ~Copyable {
             throw EngineError(.samplingFailed, "the model's logits are not numbers (NaN)")
         }
         guard peak < .infinity else { throw EngineError(.samplingFailed, "the model's logits are infinite") }
-        guard peak > -.infinity else { throw EngineError(.samplingFailed, "no token may be chosen") }
+        guard peak > -.infinity else { throw EngineError(.overconstrained, "no token may be chosen") }
         return peak
     }
 

@@ -86,7 +86,7 @@ package struct SamplingState: Sendable {
     /// Copies a row of logits with bias, masks and penalties. Each token's logit is changed by its own entries only, so
     /// their order in the lists doesn't matter.
     ///
-    /// - Throws: `samplingFailed` where the answer's structure is too complex to follow.
+    /// - Throws: `overconstrained` where the answer's structure is too complex to follow.
     func adjust(
         _ row: UnsafePointer<Float>, into logits: UnsafeMutablePointer<Float>, count: Int
     ) throws(EngineError) {
@@ -121,7 +121,7 @@ package struct SamplingState: Sendable {
         do {
             next = try matcher.mask()
         } catch {
-            throw EngineError(.samplingFailed, "the answer's structure: \(error)")
+            throw EngineError(.overconstrained, "the answer's structure: \(error)")
         }
         logits.update(repeating: -.infinity, count: count)
         next.tokens.forEachToken { if $0 < count { logits[$0] = row[$0] } }

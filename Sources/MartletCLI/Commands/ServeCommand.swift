@@ -69,6 +69,7 @@ struct ServeCommand: AsyncParsableCommand {
     var strict = false
     @OptionGroup(title: "What one request may ask for") var requestLimits: ServerLimitOptions
     @OptionGroup var compute: ComputeOptions
+    @OptionGroup var template: ChatTemplateOptions
     @Flag(help: "Log every request.")
     var verbose = false
 
@@ -120,6 +121,7 @@ struct ServeCommand: AsyncParsableCommand {
         engine.maxQueuedRequests = maxQueuedRequests
         var load = limits.applied(to: compute.loadOptions)
         load.maxImagePixels = requestLimits.maxImagePixels
+        try template.apply(to: &load)
         let llm = try await ModelLoading.engine(path, load, engine)
         var logger = Logger(label: "martlet") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = verbose ? .info : .notice

@@ -3,19 +3,27 @@ import MartletJinja
 /// A request of Anthropic's Messages API, as one for a chat completion of OpenAI's.
 struct AnthropicRequest {
     /// - Parameter countsOnly: the request is for the number of its tokens.
-    static func chat(_ document: Value, countsOnly: Bool = false) throws(APIError) -> Value {
+    static func chat(_ document: Value, countsOnly: Bool = false) throws(APIError) -> Translation {
         var fields = try RequestFields(document)
         var chat: [(String, Value)] = []
         var messages: [Value] = []
+        var names = FieldNames(fields: ["stop": "stop_sequences"])
         if let system = fields.take("system") {
             messages.append(.dictionary([("role", .string("system")), ("content", try text(system, "system"))]))
+            names.messages.append("system")
         }
         guard let list = fields.take("messages") else { throw .missing("messages") }
         guard let elements = list.array else { throw .type("messages", expected: "an array of objects", got: list) }
         for (index, element) in elements.enumerated() {
-            messages += try Self.messages(element, "messages[\(index)]")
+            let parts = try Self.messages(element, "messages[\(index)]")
+            messages += parts
+            names.messages += parts.map { _ in "messages[\(index)]" }
         }
         chat.append(("messages", .list(messages)))
+        // The answer goes on where the assistant's own last words end.
+        if let last = messages.last, last["role"]?.asString == "assistant", last["tool_calls"] == nil {
+            chat.append(("continue_final_message", .bool(true)))
+        }
         if countsOnly {
             chat.append(("max_tokens", .int(1)))
         } else {
@@ -34,8 +42,8 @@ struct AnthropicRequest {
         if let tools = fields.take("tools") { chat.append(("tools", try Self.tools(tools))) }
         if let choice = fields.take("tool_choice") { chat += try toolChoice(choice) }
         // The rest is as unknown here as there.
-        chat += fields.rest
-        return .dictionary(chat)
+        chat += try fields.untranslated()
+        return Translation(kind: .chat, document: .dictionary(chat), names: names)
     }
 
     /// A string, or blocks of text.
@@ -107,8 +115,8 @@ struct AnthropicRequest {
         guard let elements = value.array else { throw .type("tools", expected: "an array of objects", got: value) }
         var tools: [Value] = []
         for (index, element) in elements.enumerated() {
-            if let type = element["type"]?.asString, type != "custom" {
-                throw .unsupported("tools[\(index)].type", "'\(type)' is not supported")
+            if let type = element["type"], !type.isNull, type.asString != "custom" {
+                throw .unsupported("tools[\(index)].type", "must be 'custom'")
             }
             var function: [(String, Value)] = [("name", element["name"] ?? .null)]
             if let text = element["description"] { function.append(("description", text)) }
@@ -135,8 +143,11 @@ struct AnthropicRequest {
                 ))
         default: throw .value("tool_choice.type", "must be 'auto', 'any', 'tool' or 'none'")
         }
-        if case .bool(true)? = value["disable_parallel_tool_use"] {
-            fields.append(("parallel_tool_calls", .bool(false)))
+        if let alone = value["disable_parallel_tool_use"], !alone.isNull {
+            guard case .bool(let isAlone) = alone else {
+                throw .type("tool_choice.disable_parallel_tool_use", expected: "a boolean", got: alone)
+            }
+            fields.append(("parallel_tool_calls", .bool(!isAlone)))
         }
         return fields
     }

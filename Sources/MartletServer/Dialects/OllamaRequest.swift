@@ -1,13 +1,14 @@
 import MartletJinja
 
 /// Requests of Ollama's API, as those of OpenAI's.
-struct OllamaRequest {
+enum OllamaRequest {
     enum Route: Sendable { case chat, generate }
 
-    let kind: CompletionRequest.Kind
-    let document: Value
-
-    init(_ route: Route, _ original: Value) throws(APIError) {
+    /// - Throws: 400 for what is no such request.
+    static func completion(_ route: Route, _ original: Value) throws(APIError) -> Translation {
+        let kind: CompletionRequest.Kind
+        var names = FieldNames(fields: ["guided_json": "format", "response_format": "format"])
+        for (name, other) in Self.optionNames { names.fields[other] = "options.\(name)" }
         var fields = try RequestFields(original)
         var result: [(String, Value)] = []
         if let model = fields.take("model") { result.append(("model", Self.withoutTag(model))) }
@@ -43,6 +44,8 @@ struct OllamaRequest {
                 if let images { message.append(("images", images)) }
                 messages.append(.dictionary(message))
                 result.append(("messages", try Self.messages(.list(messages))))
+                names.fields["messages"] = "prompt"
+                names.messages = messages.count == 2 ? ["system", "prompt"] : ["prompt"]
             }
         }
         if let format = fields.take("format"), format.asString != "" {
@@ -55,9 +58,16 @@ struct OllamaRequest {
         if let tools = fields.take("tools") { result.append(("tools", tools)) }
         if let options = fields.take("options") { result += try Self.options(options) }
         if kind == .text, !result.contains(where: { $0.0 == "max_tokens" }) { result.append(("max_tokens", .int(128))) }
-        result += fields.rest
-        document = .dictionary(result)
+        result += try fields.untranslated()
+        return Translation(kind: kind, document: .dictionary(result), names: names)
     }
+
+    /// The names of options, and those that completions have for them.
+    private static let optionNames = [
+        "temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p", "seed": "seed",
+        "stop": "stop", "repeat_penalty": "repetition_penalty", "presence_penalty": "presence_penalty",
+        "frequency_penalty": "frequency_penalty", "typical_p": "typical_p", "num_predict": "max_tokens",
+    ]
 
     /// Ollama's clients add ":latest" where a name has no tag.
     static func withoutTag(_ model: Value) -> Value {
@@ -78,12 +88,18 @@ struct OllamaRequest {
             for (key, value) in zip(object.keys, object.values) where key.asString != "images" {
                 members.append((key.asString ?? "", value))
             }
+            if let images = object["images"], !images.isNull, images.array == nil {
+                throw .type("images", expected: "an array of strings", got: images)
+            }
             if let images = object["images"]?.array, !images.isEmpty {
                 var parts: [Value] = [
                     .dictionary([("type", .string("text")), ("text", object["content"] ?? .string(""))])
                 ]
                 for image in images {
-                    let url = Value.string("data:image/png;base64," + (image.asString ?? ""))
+                    guard let data = image.asString else {
+                        throw .type("images", expected: "an array of strings", got: image)
+                    }
+                    let url = Value.string("data:image/png;base64," + data)
                     parts.append(
                         .dictionary([("type", .string("image_url")), ("image_url", .dictionary([("url", url)]))]))
                 }
@@ -97,20 +113,15 @@ struct OllamaRequest {
 
     private static func options(_ value: Value) throws(APIError) -> [(String, Value)] {
         guard case .dictionary(let options) = value else { throw .type("options", expected: "an object", got: value) }
-        let names = [
-            "temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p", "seed": "seed",
-            "stop": "stop", "repeat_penalty": "repetition_penalty", "presence_penalty": "presence_penalty",
-            "frequency_penalty": "frequency_penalty", "typical_p": "typical_p", "num_predict": "max_tokens",
-        ]
         var result: [(String, Value)] = []
-        for (key, value) in zip(options.keys, options.values) where value.isPresent {
+        for (key, value) in zip(options.keys, options.values) where !value.isNull {
             let name = key.asString ?? ""
             // Of the server, not of a request.
             if ["num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "use_mmap", "repeat_last_n"].contains(name)
             {
                 continue
             }
-            guard let other = names[name] else { throw .unsupported("options.\(name)") }
+            guard let other = optionNames[name] else { throw .unsupported("options.\(name)") }
             // Without a limit.
             if name == "num_predict", let count = value.integer, count < 0 { continue }
             result.append((other, value))

@@ -2,7 +2,7 @@ import MartletJinja
 
 /// A request of OpenAI's Responses API, as one for a chat completion. Nothing is kept between requests.
 struct ResponsesRequest {
-    static func chat(_ document: Value) throws(APIError) -> Value {
+    static func chat(_ document: Value) throws(APIError) -> Translation {
         var fields = try RequestFields(document)
         var chat: [(String, Value)] = []
         for name in ["previous_response_id", "conversation", "prompt", "background", "max_tool_calls", "reasoning"] {
@@ -19,11 +19,15 @@ struct ResponsesRequest {
         }
         if let include = fields.take("include"), include.isPresent { throw .unsupported("include") }
         var messages: [Value] = []
+        var names = Self.names
         if let instructions = try fields.string("instructions") {
             messages.append(.dictionary([("role", .string("system")), ("content", .string(instructions))]))
+            names.messages.append("instructions")
         }
         guard let input = fields.take("input") else { throw .missing("input") }
-        messages += try Self.messages(input)
+        let inputs = try Self.messages(input)
+        names.messages += inputs.indices.map { input.array == nil ? "input" : "input[\($0)]" }
+        messages += inputs
         chat.append(("messages", .list(messages)))
         for (name, other) in [("max_output_tokens", "max_completion_tokens"), ("top_logprobs", "top_logprobs")] {
             if let value = fields.take(name) { chat.append((other, value)) }
@@ -38,9 +42,15 @@ struct ResponsesRequest {
         if let tools = fields.take("tools") { chat.append(("tools", try Self.tools(tools))) }
         if let choice = fields.take("tool_choice") { chat.append(("tool_choice", choice)) }
         // What both APIs call the same, and what neither knows.
-        chat += fields.rest
-        return .dictionary(chat)
+        chat += try fields.untranslated()
+        return Translation(kind: .chat, document: .dictionary(chat), names: names)
     }
+
+    private static let names = FieldNames(fields: [
+        "messages": "input", "max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens",
+        "response_format": "text.format", "response_format.json_schema": "text.format",
+        "response_format.json_schema.schema": "text.format.schema",
+    ])
 
     /// A string, or a list of messages, calls and results of calls.
     private static func messages(_ input: Value) throws(APIError) -> [Value] {

@@ -12,19 +12,33 @@ extension APIResponder {
         _ kind: CompletionRequest.Kind, _ request: Request, _ context: APIContext
     ) async throws -> Response {
         let document = try await document(of: request, context)
-        return try await answer(kind, document, context) { completion, created in
+        let request = Translation(kind: kind, document: document, names: FieldNames())
+        return try await answer(request, context) { completion, created in
             CompletionResponse(completion, model: model, created: created)
         }
     }
 
-    /// Answers a chat or a text completion in the dialect that it was asked for in.
+    /// Answers a chat or a text completion in the dialect that it was asked for in, and refuses it in that dialect's names.
     func answer(
-        _ kind: CompletionRequest.Kind, _ document: Value, _ context: APIContext,
-        dialect: (CompletionRequest, _ created: Int) -> any Dialect
+        _ request: Translation, _ context: APIContext, dialect: (CompletionRequest, _ created: Int) -> any Dialect
     ) async throws -> Response {
         try checkReadiness()
         let disconnection = try await context.disconnection
-        var completion = try CompletionRequest(kind, document, for: model)
+        do {
+            return try await answer(request, disconnection, dialect: dialect)
+        } catch let error as APIError {
+            throw error.renamed(request.names)
+        }
+    }
+
+    private func answer(
+        _ request: Translation, _ disconnection: Disconnection,
+        dialect: (CompletionRequest, _ created: Int) -> any Dialect
+    ) async throws -> Response {
+        // Tokenizing is part of what the client waits for.
+        let arrival = ContinuousClock.now
+        var completion = try CompletionRequest(request.kind, request.document, for: model)
+        completion.options.arrival = arrival
         completion.options.timeout = options.requestTimeout
         completion.options.queueTimeout = options.queueTimeout
         try checkUnknown(completion.unknownFields)
@@ -50,7 +64,8 @@ extension APIResponder {
             for observer in observers { observer.finish() }
             return dialect.document(completions)
         } catch let error as APIError {
-            // Nothing was begun, or the engine failed: no request of which there is something to tell.
+            // Otherwise nothing was begun, or the engine failed: no request of which there is something to tell.
+            if error.isTimeout { for observer in observers { observer.finish(error) } }
             throw error
         } catch {
             for observer in observers { observer.finish() }
@@ -62,7 +77,7 @@ extension APIResponder {
     private func stream(
         _ request: CompletionRequest, _ events: any AnswerEvents, _ disconnection: Disconnection
     ) async throws -> Response {
-        let stream = try await CompletionStream(request, on: model, metrics: metrics)
+        let stream = try await CompletionStream(request, on: model, metrics: metrics) { disconnection.close() }
         disconnection.onDisconnect { stream.cancel() }
         let first: CompletionStream.Event
         do {
@@ -76,6 +91,7 @@ extension APIResponder {
             try await writer.write(ByteBuffer(string: events.text(for: first)))
             do {
                 for try await event in stream.events {
+                    stream.remove(event)
                     try await writer.write(ByteBuffer(string: events.text(for: event)))
                 }
                 try await writer.write(ByteBuffer(string: events.end()))

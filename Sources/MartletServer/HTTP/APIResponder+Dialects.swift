@@ -11,7 +11,7 @@ extension APIResponder {
     /// OpenAI's Responses, without memory.
     func responses(_ request: Request, _ context: APIContext) async throws -> Response {
         let original = try await document(of: request, context)
-        return try await answer(.chat, ResponsesRequest.chat(original), context) { completion, created in
+        return try await answer(ResponsesRequest.chat(original), context) { completion, created in
             ResponsesDialect(request: completion, model: model.name, created: created, asked: original)
         }
     }
@@ -20,16 +20,20 @@ extension APIResponder {
 
     func messages(_ request: Request, _ context: APIContext) async throws -> Response {
         let original = try await document(of: request, context)
-        return try await answer(.chat, AnthropicRequest.chat(original), context) { completion, _ in
+        return try await answer(AnthropicRequest.chat(original), context) { completion, _ in
             AnthropicDialect(request: completion, model: model.name)
         }
     }
 
     func countTokens(_ request: Request, _ context: APIContext) async throws -> Response {
         let original = try await document(of: request, context)
-        let completion = try CompletionRequest(
-            .chat, AnthropicRequest.chat(original, countsOnly: true), for: model)
-        return Response(json: .dictionary([("input_tokens", .int(completion.prompts[0].count))]))
+        let chat = try AnthropicRequest.chat(original, countsOnly: true)
+        do {
+            let completion = try CompletionRequest(.chat, chat.document, for: model, isCounted: true)
+            return Response(json: .dictionary([("input_tokens", .int(completion.prompts[0].count))]))
+        } catch {
+            throw error.renamed(chat.names)
+        }
     }
 
     // MARK: Ollama
@@ -37,8 +41,8 @@ extension APIResponder {
     func ollama(
         _ route: OllamaRequest.Route, _ request: Request, _ context: APIContext
     ) async throws -> Response {
-        let translated = try OllamaRequest(route, try await document(of: request, context))
-        return try await answer(translated.kind, translated.document, context) { completion, _ in
+        let translation = try OllamaRequest.completion(route, try await document(of: request, context))
+        return try await answer(translation, context) { completion, _ in
             OllamaDialect(route: route, request: completion, model: model.name)
         }
     }
@@ -60,9 +64,11 @@ extension APIResponder {
 
     func ollamaShow(_ request: Request, _ context: APIContext) async throws -> Response {
         var fields = try RequestFields(try await document(of: request, context))
-        let name = try fields.string("model") ?? fields.string("name") ?? model.name
-        guard model.names.contains(OllamaRequest.withoutTag(.string(name)).asString ?? "") else {
-            throw APIError.modelNotFound(name)
+        let (newer, older) = (try fields.string("model"), try fields.string("name"))
+        for name in [newer, older].compactMap({ $0 }) {
+            guard model.names.contains(OllamaRequest.withoutTag(.string(name)).asString ?? "") else {
+                throw APIError.modelNotFound(name)
+            }
         }
         let architecture = model.llm.configuration.architecture
         var capabilities: [Value] = [.string("completion"), .string("tools")]

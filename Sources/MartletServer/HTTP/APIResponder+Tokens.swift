@@ -31,7 +31,8 @@ extension APIResponder {
     func applyTemplate(_ request: Request, _ context: APIContext) async throws -> Response {
         var fields = try RequestFields(try await document(of: request, context))
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
-        let tools = fields.take("tools")?.array ?? []
+        let tools =
+            try fields.toolUse(ToolFormat(model.llm), limit: model.limits.tools)?.functions.map(\.document) ?? []
         let prompt = try fields.chatPrompt(model, tools: tools)
         if let name = fields.remaining.first { throw APIError.unsupported(name) }
         return Response(json: .dictionary([("prompt", .string(try prompt.text(model.llm)))]))

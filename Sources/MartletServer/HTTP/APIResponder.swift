@@ -63,6 +63,11 @@ struct APIResponder: HTTPResponder {
             logger.error("a request failed", metadata: ["request": "\(id)", "error": "\(error)"])
             response = self.response(to: .internalError, ErrorStyle(path: request.uri.path))
         }
+        if request.method == .head {
+            let length = response.headers[.contentLength]
+            response.body = .init()
+            response.headers[.contentLength] = length
+        }
         response.headers[.requestID] = id
         response.headers.append(contentsOf: access.corsHeaders(request))
         metrics.countHTTP(status: response.status.code)
@@ -111,7 +116,11 @@ struct APIResponder: HTTPResponder {
         case "/detokenize": return try await detokenize(request, context)
         case "/openapi.json":
             try Self.check(request, .get)
-            return Response(json: OpenAPI.document(version: version, limits: options.limits))
+            let facts = OpenAPI.Facts(
+                names: model.names, vocabularySize: model.llm.vocabularySize, contextLength: model.llm.contextLength,
+                embeddingWidth: model.llm.embeddingWidth,
+                seesImages: model.llm.seesImages, hasKeys: !options.apiKeys.isEmpty, limits: options.limits)
+            return Response(json: OpenAPI.document(version: version, facts))
         case "/version":
             try Self.check(request, .get)
             return Response(json: .dictionary([("version", .string(version))]))
@@ -152,9 +161,11 @@ struct APIResponder: HTTPResponder {
     }
 
     static func check(_ request: Request, _ method: HTTPRequest.Method) throws(APIError) {
-        guard request.method != method else { return }
-        throw APIError(
+        guard request.method != method, request.method != .head || method != .get else { return }
+        var error = APIError(
             405, "Not allowed to \(request.method) on \(request.uri.path): use \(method).", code: "method_not_allowed")
+        error.allowedMethods = method == .get ? "GET, HEAD" : "\(method)"
+        throw error
     }
 
     private func response(to error: APIError, _ style: ErrorStyle) -> Response {
@@ -163,7 +174,7 @@ struct APIResponder: HTTPResponder {
             response.headers[.retryAfter] = String(metrics.retryAfterSeconds)
             metrics.countRejection()
         }
-        if error.status == 405 { response.headers[.allow] = "GET, POST" }
+        if let methods = error.allowedMethods { response.headers[.allow] = methods }
         if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
         return response
     }

@@ -1,4 +1,5 @@
 import Martlet
+import Synchronization
 
 /// The outputs of all choices of a request in one stream, with a tick now and then so that a quiet connection stays open.
 final class CompletionStream: Sendable {
@@ -12,11 +13,19 @@ final class CompletionStream: Sendable {
 
     /// Between two comments on a connection; proxies give up after 30 seconds or more.
     private static let tickInterval = Duration.seconds(15)
+    /// Bytes of outputs that may wait for a client that reads more slowly than the model writes.
+    static let backlogLimit = 1 << 20
+
+    private let backlog: Backlog
 
     /// Hands the request to the engine.
     ///
+    /// - Parameter onBacklog: called when more waits for the client than may; the request is cancelled then.
     /// - Throws: `APIError` if it is refused.
-    init(_ request: CompletionRequest, on model: ServedModel, metrics: ServerMetrics) async throws {
+    init(
+        _ request: CompletionRequest, on model: ServedModel, metrics: ServerMetrics,
+        onBacklog: @escaping @Sendable () -> Void
+    ) async throws {
         try await request.prepare(on: model.llm)
         var streams: [AsyncThrowingStream<RequestOutput, any Error>] = []
         for index in request.prompts.indices {
@@ -30,6 +39,8 @@ final class CompletionStream: Sendable {
         let (events, continuation) = AsyncThrowingStream<Event, any Error>.makeStream()
         self.events = events
         let observers = (0..<request.choiceCount).map { _ in RequestObserver(metrics) }
+        let waiting = Backlog()
+        backlog = waiting
         task = Task { [streams] in
             let ticker = Task {
                 while true {
@@ -43,12 +54,22 @@ final class CompletionStream: Sendable {
                     for (index, stream) in streams.enumerated() {
                         let first = index * request.parameters.n
                         group.addTask {
-                            defer { for choice in 0..<request.parameters.n { observers[first + choice].finish() } }
-                            for try await output in stream {
-                                observers[first + output.index].observe(output)
-                                continuation.yield(.output(choice: first + output.index, output))
+                            let own = observers[first..<first + request.parameters.n]
+                            do {
+                                for try await output in stream {
+                                    observers[first + output.index].observe(output)
+                                    continuation.yield(.output(choice: first + output.index, output))
+                                    guard waiting.add(output) <= Self.backlogLimit else {
+                                        onBacklog()
+                                        throw CancellationError()
+                                    }
+                                }
+                                try Task.checkCancellation()
+                            } catch {
+                                for observer in own { observer.finish(error) }
+                                throw error
                             }
-                            try Task.checkCancellation()
+                            for observer in own { observer.finish() }
                         }
                     }
                     try await group.waitForAll()
@@ -63,16 +84,46 @@ final class CompletionStream: Sendable {
 
     deinit { task.cancel() }
 
+    /// The client has taken an event.
+    func remove(_ event: Event) {
+        if case .output(_, let output) = event { backlog.remove(output) }
+    }
+
     /// The first output. Nobody else reads the events yet.
     ///
     /// - Throws: the request's `EngineError`, or `CancellationError` when it is cancelled before.
     func first() async throws -> Event {
         for try await event in events {
-            if case .output = event { return event }
+            if case .output = event {
+                remove(event)
+                return event
+            }
         }
         throw CancellationError()
     }
 
     /// Ends all choices.
     func cancel() { task.cancel() }
+}
+
+/// Counts what waits for a client, in bytes of memory or so.
+private final class Backlog: Sendable {
+    private let bytes = Mutex(0)
+
+    /// - Returns: how much waits now.
+    func add(_ output: RequestOutput) -> Int {
+        bytes.withLock { bytes in
+            bytes += Self.size(output)
+            return bytes
+        }
+    }
+
+    func remove(_ output: RequestOutput) { bytes.withLock { $0 -= Self.size(output) } }
+
+    private static func size(_ output: RequestOutput) -> Int {
+        let logprobs = [output.logprobs, output.promptLogprobs].compactMap { $0 }.joined()
+        let alternatives = logprobs.reduce(0) { $0 + 1 + $1.top.count }
+        return MemoryLayout<RequestOutput>.size + output.text.utf8.count + 8 * output.tokenIDs.count
+            + MemoryLayout<TokenLogprobs>.size * alternatives
+    }
 }

@@ -11,6 +11,7 @@ final class Disconnection: ChannelInboundHandler, RemovableChannelHandler, Senda
         var isGone = false
         /// What to stop. A connection has one request at a time.
         var action: (@Sendable () -> Void)?
+        var channel: (any Channel)?
     }
 
     private let state = Mutex(State())
@@ -34,6 +35,17 @@ final class Disconnection: ChannelInboundHandler, RemovableChannelHandler, Senda
         } onCancel: {
             task.cancel()
         }
+    }
+
+    /// Lets the client go.
+    func close() { state.withLock { $0.channel }?.close(promise: nil) }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        state.withLock { $0.channel = context.channel }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        state.withLock { $0.channel = nil }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

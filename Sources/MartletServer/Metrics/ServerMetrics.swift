@@ -33,15 +33,24 @@ package final class ServerMetrics: Sendable {
     /// A request found no place in the queue.
     func countRejection() { state.withLock { $0.finished["rejected", default: 0] += 1 } }
 
+    /// How requests are counted that end with an error.
+    static func reason(of error: any Error) -> String {
+        let isTimeout =
+            (error as? APIError)?.isTimeout
+            ?? [.queueTimeout, .deadlineExceeded].contains((error as? EngineError)?.code)
+        return isTimeout ? "timed_out" : "abort"
+    }
+
     func observeGap(_ gap: Duration) { state.withLock { $0.interToken.observe(gap.seconds) } }
 
     /// A request has ended.
     ///
-    /// - Parameter last: its last output; nil where it had none.
-    func observeEnd(_ last: RequestOutput?) {
+    /// - Parameters:
+    ///   - last: its last output; nil where it had none.
+    ///   - reason: what it is counted as where that output doesn't say: the client was gone, or the request failed.
+    func observeEnd(_ last: RequestOutput?, or reason: String) {
         state.withLock { state in
-            // Without a reason the client was gone, or the request failed.
-            state.finished[last?.finishReason?.rawValue ?? "abort", default: 0] += 1
+            state.finished[last?.finishReason?.rawValue ?? reason, default: 0] += 1
             state.ends.append(.now)
             if state.ends.count > Self.rememberedEnds { state.ends.removeFirst() }
             guard let last, last.usage.generatedTokens > 0 else { return }
@@ -91,6 +100,15 @@ package final class ServerMetrics: Sendable {
             + single("num_preemptions_total", "counter", "Requests that lost their rows.", "\(statistics.preemptions)")
             + single("prompt_tokens_total", "counter", "Tokens of prompts.", "\(statistics.promptTokens)")
             + single("generation_tokens_total", "counter", "Tokens generated.", "\(statistics.generatedTokens)")
+        if let speculation = statistics.speculation {
+            text +=
+                single("spec_decode_num_drafts_total", "counter", "Drafts verified.", "\(speculation.drafts)")
+                + single(
+                    "spec_decode_num_draft_tokens_total", "counter", "Tokens of drafts.", "\(speculation.draftTokens)")
+                + single(
+                    "spec_decode_num_accepted_tokens_total", "counter", "Of these, part of answers.",
+                    "\(speculation.acceptedTokens)")
+        }
         let state = state.withLock { $0 }
         text +=
             "# HELP \(prefix)request_success_total Requests that ended.\n# TYPE \(prefix)request_success_total counter\n"
@@ -117,7 +135,7 @@ package final class ServerMetrics: Sendable {
         ] {
             text += histogram.text(prefix + name, help, labels: labels)
         }
-        return text
+        return text + ProcessMetrics.text()
     }
 
     private static func escaped(_ label: String) -> String {
@@ -174,5 +192,9 @@ final class RequestObserver: Sendable {
     }
 
     /// There are no more outputs.
-    func finish() { metrics.observeEnd(last.withLock { $0 }) }
+    ///
+    /// - Parameter error: why, where the request did not end by itself.
+    func finish(_ error: (any Error)? = nil) {
+        metrics.observeEnd(last.withLock { $0 }, or: error.map(ServerMetrics.reason) ?? "abort")
+    }
 }

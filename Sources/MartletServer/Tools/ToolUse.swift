@@ -76,8 +76,7 @@ extension RequestFields {
 
     private static func function(_ value: Value, _ path: String) throws(APIError) -> ToolUse.Function {
         guard case .dictionary(let object) = value else { throw .type(path, expected: "an object", got: value) }
-        let type = object["type"]?.asString ?? "function"
-        guard type == "function" else { throw .unsupported("\(path).type", "must be 'function', not '\(type)'") }
+        try requireFunction(object["type"], "\(path).type")
         guard case .dictionary(let function)? = object["function"] else { throw .missing("\(path).function") }
         guard let name = function["name"]?.asString else { throw .missing("\(path).function.name") }
         let isPlain = name.utf8.allSatisfy {
@@ -88,7 +87,10 @@ extension RequestFields {
             throw .value("\(path).function.name", "must be 1 to 128 letters, digits, '_', '-' and '.'")
         }
         var schema: String?
-        if let parameters = function["parameters"], parameters.isPresent {
+        if let text = function["description"], !text.isNull, text.asString == nil {
+            throw .type("\(path).function.description", expected: "a string", got: text)
+        }
+        if let parameters = function["parameters"], !parameters.isNull {
             guard case .dictionary(var members) = parameters else {
                 throw .type("\(path).function.parameters", expected: "an object", got: parameters)
             }
@@ -97,8 +99,19 @@ extension RequestFields {
             schema = try? Value.dictionary(members).json()
         }
         var isStrict = false
-        if case .bool(true)? = function["strict"] { isStrict = true }
+        if let strict = function["strict"], !strict.isNull {
+            guard case .bool(let flag) = strict else {
+                throw .type("\(path).function.strict", expected: "a boolean", got: strict)
+            }
+            isStrict = flag
+        }
         return ToolUse.Function(name: name, parameters: schema, isStrict: isStrict, document: value)
+    }
+
+    /// - Parameter type: the kind of a tool, which may be left out.
+    static func requireFunction(_ type: Value?, _ path: String) throws(APIError) {
+        guard let type, !type.isNull, type.asString != "function" else { return }
+        throw .unsupported(path, "must be 'function'")
     }
 
     private static func choice(
@@ -113,6 +126,7 @@ extension RequestFields {
             default: throw .value("tool_choice", "must be 'none', 'auto', 'required' or an object")
             }
         }
+        try requireFunction(value["type"], "tool_choice.type")
         guard let name = value["function"]?["name"]?.asString ?? value["name"]?.asString else {
             throw .value("tool_choice", "must be {\"type\": \"function\", \"function\": {\"name\": …}}")
         }

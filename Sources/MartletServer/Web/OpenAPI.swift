@@ -2,172 +2,166 @@ import MartletJinja
 
 /// The description of the server's routes (OpenAPI 3.1) at `/openapi.json`, and the page at `/docs` that shows it.
 enum OpenAPI {
+    /// What the description says of the model that is served.
+    struct Facts {
+        var names: [String]
+        var vocabularySize: Int
+        var contextLength: Int
+        var embeddingWidth: Int
+        var seesImages: Bool
+        var hasKeys: Bool
+        var limits = ServerLimits()
+
+        /// The schema of `model`.
+        var modelNames: String {
+            let document = Value.dictionary([
+                ("enum", .list(names.map(Value.string) + [.null])),
+                ("description", .string("One of the served names; may be left out")),
+            ])
+            return (try? document.json()) ?? "{}"
+        }
+    }
+
     private struct Route {
         var path: String
         var method: String
         var summary: String
         /// The name of the request's schema.
         var body: String?
-        /// The media types of its answers.
-        var answers = ["application/json"]
+        /// The name of the answer's schema; nil for text.
+        var answer: String?
+        /// The media type of an answer that comes in parts.
+        var stream: String?
         var isOpen = false
     }
+
+    private static let events = "text/event-stream"
 
     private static let routes: [Route] = [
         .init(
             path: "/v1/chat/completions", method: "post", summary: "Answer a conversation (OpenAI)", body: "Chat",
-            answers: ["application/json", "text/event-stream"]),
+            answer: "ChatAnswer", stream: events),
         .init(
             path: "/v1/completions", method: "post", summary: "Continue texts (OpenAI)", body: "Completion",
-            answers: ["application/json", "text/event-stream"]),
+            answer: "CompletionAnswer", stream: events),
         .init(
             path: "/v1/responses", method: "post", summary: "Answer an input, statelessly (OpenAI)", body: "Responses",
-            answers: ["application/json", "text/event-stream"]),
+            answer: "ResponsesAnswer", stream: events),
         .init(
-            path: "/v1/messages", method: "post", summary: "Answer a conversation (Anthropic)", body: "Messages",
-            answers: ["application/json", "text/event-stream"]),
+            path: "/v1/messages", method: "post", summary: "Answer a conversation (Anthropic)",
+            body: "AnthropicRequest", answer: "AnthropicAnswer", stream: events),
         .init(
             path: "/v1/messages/count_tokens", method: "post", summary: "Count a conversation's tokens (Anthropic)",
-            body: "CountTokens"),
-        .init(path: "/v1/embeddings", method: "post", summary: "Vectors of texts (OpenAI)", body: "Embeddings"),
-        .init(path: "/v1/models", method: "get", summary: "What is served"),
+            body: "CountTokens", answer: "CountTokensAnswer"),
+        .init(
+            path: "/v1/embeddings", method: "post", summary: "Vectors of texts (OpenAI)", body: "Embeddings",
+            answer: "EmbeddingsAnswer"),
+        .init(path: "/v1/models", method: "get", summary: "What is served", answer: "Models"),
+        .init(path: "/v1/models/{model}", method: "get", summary: "About a model", answer: "Model"),
         .init(
             path: "/api/chat", method: "post", summary: "Answer a conversation (Ollama)", body: "OllamaChat",
-            answers: ["application/json", "application/x-ndjson"]),
+            answer: "OllamaChatAnswer", stream: "application/x-ndjson"),
         .init(
             path: "/api/generate", method: "post", summary: "Answer a prompt (Ollama)", body: "OllamaGenerate",
-            answers: ["application/json", "application/x-ndjson"]),
-        .init(path: "/api/embed", method: "post", summary: "Vectors of texts (Ollama)", body: "OllamaEmbed"),
+            answer: "OllamaGenerateAnswer", stream: "application/x-ndjson"),
         .init(
-            path: "/api/embeddings", method: "post", summary: "The vector of a text (Ollama)", body: "OllamaEmbeddings"),
-        .init(path: "/api/show", method: "post", summary: "About a model (Ollama)", body: "OllamaShow"),
-        .init(path: "/api/tags", method: "get", summary: "What is served (Ollama)"),
-        .init(path: "/api/ps", method: "get", summary: "What is loaded (Ollama)"),
-        .init(path: "/api/version", method: "get", summary: "The version (Ollama)"),
-        .init(path: "/tokenize", method: "post", summary: "The tokens of a text or a conversation", body: "Tokenize"),
-        .init(path: "/detokenize", method: "post", summary: "The text of tokens", body: "Detokenize"),
+            path: "/api/embed", method: "post", summary: "Vectors of texts (Ollama)", body: "OllamaEmbed",
+            answer: "OllamaEmbedAnswer"),
         .init(
-            path: "/apply-template", method: "post", summary: "A conversation as the model gets it", body: "Template"),
-        .init(path: "/metrics", method: "get", summary: "Prometheus metrics", answers: ["text/plain"]),
-        .init(path: "/version", method: "get", summary: "The version"),
-        .init(path: "/health", method: "get", summary: "Whether the server runs", isOpen: true),
-        .init(path: "/ready", method: "get", summary: "Whether the server takes requests", isOpen: true),
-        .init(path: "/openapi.json", method: "get", summary: "This description"),
+            path: "/api/embeddings", method: "post", summary: "The vector of a text (Ollama)", body: "OllamaEmbeddings",
+            answer: "OllamaEmbeddingsAnswer"),
+        .init(
+            path: "/api/show", method: "post", summary: "About a model (Ollama)", body: "OllamaShow",
+            answer: "OllamaShowAnswer"),
+        .init(path: "/api/tags", method: "get", summary: "What is served (Ollama)", answer: "OllamaModels"),
+        .init(path: "/api/ps", method: "get", summary: "What is loaded (Ollama)", answer: "OllamaModels"),
+        .init(path: "/api/version", method: "get", summary: "The version (Ollama)", answer: "Version"),
+        .init(
+            path: "/tokenize", method: "post", summary: "The tokens of a text or a conversation", body: "Tokenize",
+            answer: "Tokens"),
+        .init(path: "/detokenize", method: "post", summary: "The text of tokens", body: "Detokenize", answer: "Text"),
+        .init(
+            path: "/apply-template", method: "post", summary: "A conversation as the model gets it", body: "Template",
+            answer: "Text"),
+        .init(path: "/metrics", method: "get", summary: "Prometheus metrics"),
+        .init(path: "/version", method: "get", summary: "The version", answer: "Version"),
+        .init(path: "/health", method: "get", summary: "Whether the server runs", answer: "Nothing", isOpen: true),
+        .init(
+            path: "/ready", method: "get", summary: "Whether the server takes requests", answer: "Nothing", isOpen: true
+        ),
+        .init(path: "/openapi.json", method: "get", summary: "This description", answer: "Description"),
     ]
 
     static var paths: [(path: String, method: String, isOpen: Bool)] { routes.map { ($0.path, $0.method, $0.isOpen) } }
 
-    static func document(version: String, limits: ServerLimits = .init()) -> Value {
-        var paths: [(String, Value)] = []
-        for route in routes {
-            let contents = route.answers.map { ($0, Value.dictionary([("schema", .dictionary([]))])) }
-            var operation: [(String, Value)] = [
-                ("summary", .string(route.summary)),
-                (
-                    "responses",
-                    .dictionary([
-                        (
-                            "200",
-                            .dictionary([("description", .string("OK")), ("content", .dictionary(contents))])
-                        ),
-                        ("default", .dictionary([("$ref", .string("#/components/responses/Error"))])),
-                    ])
-                ),
-            ]
-            if let body = route.body {
-                let schema = Value.dictionary([("$ref", .string("#/components/schemas/\(body)"))])
-                let content = Value.dictionary([("application/json", .dictionary([("schema", schema)]))])
-                operation.append(("requestBody", .dictionary([("required", .bool(true)), ("content", content)])))
-            }
-            if route.isOpen { operation.append(("security", .list([]))) }
-            paths.append((route.path, .dictionary([(route.method, .dictionary(operation))])))
+    static func document(version: String, _ facts: Facts) -> Value {
+        let paths = routes.map { route in
+            (route.path, Value.dictionary([(route.method, operation(route, facts))]))
         }
-        let components = (try? Value(json: components(limits))) ?? .dictionary([])
+        let components = try? Value(json: components(facts))
         return .dictionary([
             ("openapi", .string("3.1.0")),
             ("info", .dictionary([("title", .string("Martlet")), ("version", .string(version))])),
-            ("security", .list([.dictionary([("key", .list([]))]), .dictionary([])])),
-            ("paths", .dictionary(paths)), ("components", components),
+            // Either of them will do.
+            (
+                "security",
+                .list(
+                    facts.hasKeys
+                        ? [.dictionary([("bearer", .list([]))]), .dictionary([("header", .list([]))])] : [])
+            ),
+            ("paths", .dictionary(paths)), ("components", components ?? .dictionary([])),
         ])
     }
 
-    private static func components(_ limits: ServerLimits) -> String {
+    private static func operation(_ route: Route, _ facts: Facts) -> Value {
+        let text = Value.dictionary([("schema", .dictionary([("type", .string("string"))]))])
+        var contents = [route.answer.map { ("application/json", content($0)) } ?? ("text/plain", text)]
+        if let stream = route.stream { contents.append((stream, content(stream == events ? "Event" : "Lines"))) }
+        let style =
+            switch ErrorStyle(path: route.path) {
+            case .openAI: "OpenAIError"
+            case .anthropic: "AnthropicError"
+            case .ollama: "OllamaError"
+            }
+        let error = Value.dictionary([
+            ("description", .string("An error")),
+            ("content", .dictionary([("application/json", content(style))])),
+        ])
+        let answer = Value.dictionary([
+            ("description", .string("The answer")), ("content", .dictionary(contents)),
+        ])
+        var operation: [(String, Value)] = [
+            ("summary", .string(route.summary)), ("responses", .dictionary([("200", answer), ("default", error)])),
+        ]
+        if let body = route.body {
+            let content = Value.dictionary([("application/json", content(body))])
+            operation.append(("requestBody", .dictionary([("required", .bool(true)), ("content", content)])))
+        }
+        if route.path.hasSuffix("/{model}") {
+            let names = try? Value(json: facts.modelNames)
+            operation.append(
+                (
+                    "parameters",
+                    .list([
+                        .dictionary([
+                            ("name", .string("model")), ("in", .string("path")), ("required", .bool(true)),
+                            ("schema", .dictionary([("type", .string("string")), ("enum", names?["enum"] ?? .null)])),
+                        ])
+                    ])
+                ))
+        }
+        if route.isOpen { operation.append(("security", .list([]))) }
+        return .dictionary(operation)
+    }
+
+    private static func content(_ schema: String) -> Value {
+        .dictionary([("schema", .dictionary([("$ref", .string("#/components/schemas/\(schema)"))]))])
+    }
+
+    private static func components(_ facts: Facts) -> String {
         #"""
-        {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        "responses": {"Error": {"description": "An error", "content": {"application/json": {"schema": {"type": "object"}}}}},
-        "schemas": {
-        "Sampling": {"type": "object", "properties": {
-          "model": {"type": "string", "description": "One of the served names; may be left out"},
-          "max_tokens": {"type": ["integer", "null"], "minimum": 1}, "min_tokens": {"type": ["integer", "null"], "minimum": 0},
-          "n": {"type": ["integer", "null"], "minimum": 1, "maximum": \#(limits.choices)}, "best_of": {"type": ["integer", "null"], "minimum": 1, "maximum": \#(limits.choices)},
-          "stream": {"type": ["boolean", "null"]},
-          "stream_options": {"type": ["object", "null"], "properties": {"include_usage": {"type": "boolean"}}, "additionalProperties": false},
-          "stop": {"type": ["string", "array", "null"], "items": {"type": "string"}, "maxItems": \#(limits.stopStrings)},
-          "stop_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
-          "include_stop_str_in_output": {"type": ["boolean", "null"]}, "ignore_eos": {"type": ["boolean", "null"]},
-          "skip_special_tokens": {"type": ["boolean", "null"]}, "seed": {"type": ["integer", "null"]},
-          "temperature": {"type": ["number", "null"], "minimum": 0}, "top_p": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
-          "top_k": {"type": ["integer", "null"], "minimum": -1}, "min_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-          "typical_p": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
-          "xtc_probability": {"type": ["number", "null"], "minimum": 0, "maximum": 1}, "xtc_threshold": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-          "repetition_penalty": {"type": ["number", "null"], "exclusiveMinimum": 0},
-          "presence_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2}, "frequency_penalty": {"type": ["number", "null"], "minimum": -2, "maximum": 2},
-          "logit_bias": {"type": ["object", "null"], "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}, "description": "By token id"},
-          "bad_words": {"type": ["array", "null"], "items": {"type": "string"}}, "allowed_token_ids": {"type": ["array", "null"], "items": {"type": "integer"}},
-          "prompt_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(limits.logprobs)},
-          "priority": {"type": ["integer", "null"], "minimum": -1000000, "maximum": 1000000, "description": "Low numbers first"},
-          "cache_salt": {"type": ["string", "null"], "description": "Cached prefixes are shared with requests of the same salt only"},
-          "response_format": {"$ref": "#/components/schemas/ResponseFormat"},
-          "structured_outputs": {"type": ["object", "null"], "description": "One of json, json_object, regex, choice, grammar"},
-          "guided_json": {"type": ["object", "string", "boolean", "null"]}, "guided_regex": {"type": ["string", "null"]},
-          "guided_choice": {"type": ["array", "null"], "items": {"type": "string"}}, "guided_grammar": {"type": ["string", "null"]}}},
-        "ResponseFormat": {"type": ["object", "null"], "properties": {"type": {"enum": ["text", "json_object", "json_schema"]},
-          "json_schema": {"type": "object", "properties": {"name": {"type": "string"}, "strict": {"type": ["boolean", "null"]}, "schema": {"type": "object"}}, "required": ["schema"]}}, "required": ["type"]},
-        "Message": {"type": "object", "properties": {"role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
-          "content": {"type": ["string", "array", "null"], "items": {"type": "object"}}, "tool_calls": {"type": ["array", "null"], "items": {"type": "object"}},
-          "tool_call_id": {"type": "string"}}, "required": ["role"]},
-        "Tool": {"type": "object", "properties": {"type": {"const": "function"}, "function": {"type": "object", "properties": {
-          "name": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}, "description": {"type": "string"}, "parameters": {"type": "object"}, "strict": {"type": ["boolean", "null"]}}, "required": ["name"]}}, "required": ["type", "function"]},
-        "Chat": {"allOf": [{"$ref": "#/components/schemas/Sampling"}, {"type": "object", "properties": {
-          "messages": {"type": "array", "minItems": 1, "maxItems": \#(limits.messages), "items": {"$ref": "#/components/schemas/Message"}},
-          "max_completion_tokens": {"type": ["integer", "null"], "minimum": 1}, "logprobs": {"type": ["boolean", "null"]},
-          "top_logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(limits.logprobs)}, "tools": {"type": ["array", "null"], "maxItems": \#(limits.tools), "items": {"$ref": "#/components/schemas/Tool"}},
-          "tool_choice": {"type": ["string", "object", "null"]}, "parallel_tool_calls": {"type": ["boolean", "null"]},
-          "chat_template_kwargs": {"type": ["object", "null"]}, "add_generation_prompt": {"type": ["boolean", "null"]},
-          "continue_final_message": {"type": ["boolean", "null"]}}, "required": ["messages"]}]},
-        "Completion": {"allOf": [{"$ref": "#/components/schemas/Sampling"}, {"type": "object", "properties": {
-          "prompt": {"type": ["string", "array"]}, "echo": {"type": ["boolean", "null"]}, "add_special_tokens": {"type": ["boolean", "null"]},
-          "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(limits.logprobs)}}, "required": ["prompt"]}]},
-        "Responses": {"type": "object", "properties": {"model": {"type": "string"}, "input": {"type": ["string", "array"]}, "instructions": {"type": ["string", "null"]},
-          "max_output_tokens": {"type": ["integer", "null"], "minimum": 1}, "stream": {"type": ["boolean", "null"]}, "temperature": {"type": ["number", "null"], "minimum": 0},
-          "top_p": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1}, "text": {"type": "object"}, "tools": {"type": "array", "items": {"type": "object"}},
-          "tool_choice": {"type": ["string", "object"]}, "parallel_tool_calls": {"type": "boolean"}, "store": {"const": false}}, "required": ["input"]},
-        "Messages": {"type": "object", "properties": {"model": {"type": "string"}, "max_tokens": {"type": "integer", "minimum": 1},
-          "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}}, "system": {"type": ["string", "array"]}, "stop_sequences": {"type": "array", "items": {"type": "string"}},
-          "stream": {"type": "boolean"}, "temperature": {"type": "number", "minimum": 0}, "top_p": {"type": "number"}, "top_k": {"type": "integer"},
-          "tools": {"type": "array", "items": {"type": "object"}}, "tool_choice": {"type": "object"}}, "required": ["max_tokens", "messages"]},
-        "CountTokens": {"type": "object", "properties": {"model": {"type": "string"}, "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
-          "system": {"type": ["string", "array"]}, "tools": {"type": "array", "items": {"type": "object"}}}, "required": ["messages"]},
-        "OllamaChat": {"type": "object", "properties": {"model": {"type": "string"}, "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
-          "stream": {"type": "boolean"}, "format": {"type": ["string", "object"]}, "options": {"type": "object"}, "tools": {"type": "array", "items": {"type": "object"}}}, "required": ["messages"]},
-        "OllamaGenerate": {"type": "object", "properties": {"model": {"type": "string"}, "prompt": {"type": "string"}, "system": {"type": "string"},
-          "raw": {"type": "boolean"}, "stream": {"type": "boolean"}, "format": {"type": ["string", "object"]}, "options": {"type": "object"}}},
-        "Embeddings": {"type": "object", "properties": {"model": {"type": "string"},
-          "input": {"type": ["string", "array"], "minItems": 1, "maxItems": \#(limits.embeddingInputs), "items": {"type": ["string", "integer", "array"], "items": {"type": "integer", "minimum": 0}}},
-          "encoding_format": {"enum": ["float", "base64", null]}, "add_special_tokens": {"type": ["boolean", "null"]},
-          "dimensions": {"type": ["integer", "null"], "description": "Must be the vectors' own width"}, "priority": {"type": ["integer", "null"], "minimum": -1000000, "maximum": 1000000},
-          "user": {"type": ["string", "null"]}}, "required": ["input"]},
-        "OllamaEmbed": {"type": "object", "properties": {"model": {"type": "string"}, "input": {"type": ["string", "array"], "items": {"type": "string"}},
-          "truncate": {"type": ["boolean", "null"]}, "dimensions": {"type": ["integer", "null"]}, "options": {"type": "object"}}, "required": ["input"]},
-        "OllamaEmbeddings": {"type": "object", "properties": {"model": {"type": "string"}, "prompt": {"type": "string"}, "options": {"type": "object"}}, "required": ["prompt"]},
-        "OllamaShow": {"type": "object", "properties": {"model": {"type": "string"}}},
-        "Tokenize": {"type": "object", "properties": {"model": {"type": "string"}, "prompt": {"type": "string"}, "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
-          "add_special_tokens": {"type": "boolean"}, "return_token_strs": {"type": "boolean"}}},
-        "Detokenize": {"type": "object", "properties": {"model": {"type": "string"}, "tokens": {"type": "array", "items": {"type": "integer", "minimum": 0}}}, "required": ["tokens"]},
-        "Template": {"type": "object", "properties": {"model": {"type": "string"}, "messages": {"type": "array", "minItems": 1, "maxItems": \#(limits.messages), "items": {"$ref": "#/components/schemas/Message"}},
-          "tools": {"type": "array", "items": {"$ref": "#/components/schemas/Tool"}}, "chat_template_kwargs": {"type": "object"},
-          "add_generation_prompt": {"type": "boolean"}, "continue_final_message": {"type": "boolean"}}, "required": ["messages"]}
-        }}
+        {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}, "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}},
+        "schemas": {\#(requests(facts)), \#(answers)}}
         """#
     }
 

@@ -42,6 +42,7 @@ enum WebPage {
         details input { width: 6rem; padding: .2rem .4rem; }
         details input.wide { width: 16rem; max-width: 60vw; }
         .hidden { position: absolute; left: -999rem; }
+        @media (max-width: 32rem) { textarea { flex-basis: 100%; } header { flex-wrap: wrap; gap: 0 1rem; } }
         </style>
         </head>
         <body>
@@ -58,7 +59,7 @@ enum WebPage {
         </details>
         <form id="form">
         <label class="hidden" for="text">Message</label>
-        <textarea id="text" rows="1" placeholder="Message (Enter sends, Shift+Enter for a new line)" autofocus></textarea>
+        <textarea id="text" rows="1" placeholder="Message" title="Enter sends, Shift+Enter begins a new line" autofocus></textarea>
         <input id="file" class="hidden" type="file" accept="image/png,image/jpeg,image/webp" multiple aria-label="Images">
         <button type="button" id="attach" aria-label="Attach images">Image</button>
         <button class="primary" id="send">Send</button>

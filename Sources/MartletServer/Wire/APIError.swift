@@ -9,6 +9,10 @@ package struct APIError: Error, Sendable, Hashable {
     /// The field that is wrong.
     package var parameter: String?
     package var code: String?
+    /// The methods that the path has instead of the request's (`Allow` of a 405).
+    package var allowedMethods: String?
+    /// The request's time was over.
+    package var isTimeout = false
 
     package init(_ status: Int, _ message: String, parameter: String? = nil, code: String? = nil) {
         self.status = status
@@ -81,18 +85,24 @@ extension APIError {
         case .queueTimeout:
             self.init(503, "The request waited for its turn longer than it may.", code: "service_unavailable")
             type = "server_error"
+            isTimeout = true
         case .deadlineExceeded:
             self.init(408, "The request took longer than it may.", code: "timeout")
             type = "server_error"
+            isTimeout = true
         case .samplingFailed, .stepFailed:
             self.init(500, "The server had an error while processing the request.", code: "server_error")
             type = "server_error"
+        case .overconstrained:
+            self.init(400, "The request can't be fulfilled: \(error.message).", code: "invalid_value")
         case .contextLengthExceeded, .cacheTooSmall:
             self.init(400, error.message + ".", parameter: prompt, code: "context_length_exceeded")
         case .invalidParameter:
             let name = error.parameter.map(Self.wireName)
             let reason = error.parameter.map { error.message.dropFirst($0.count) } ?? error.message[...]
-            self.init(400, "Invalid value: '\(name ?? "")'\(reason).", parameter: name, code: "invalid_value")
+            // The only other field that reasons speak of.
+            let text = reason.replacing("maxTokens", with: "max_tokens")
+            self.init(400, "Invalid value: '\(name ?? "")'\(text).", parameter: name, code: "invalid_value")
         default:
             self.init(400, error.message + ".", parameter: prompt, code: "invalid_value")
         }

@@ -49,7 +49,8 @@ extension RequestFields {
         if let object = try object("chat_template_kwargs") {
             for (key, value) in zip(object.keys, object.values) { variables[key.asString ?? ""] = value }
         }
-        for name in ["messages", "tools"] where variables[name] != nil {
+        for name in ["messages", "tools"] {
+            guard let value = variables.removeValue(forKey: name), !value.isNull else { continue }
             throw .value("chat_template_kwargs", "must not have '\(name)'")
         }
         let isContinued = try bool("continue_final_message") ?? false

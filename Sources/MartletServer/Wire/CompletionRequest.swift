@@ -67,8 +67,11 @@ package struct CompletionRequest: Sendable {
     /// What a choice begins with.
     func echoText(_ choice: Int) -> String { echo.texts.isEmpty ? "" : echo.texts[choice / parameters.n] }
 
+    /// - Parameter isCounted: only the prompt's tokens are asked for, however many these are.
     /// - Throws: `APIError`, for what the caller did wrong.
-    package init(_ kind: Kind, _ document: Value, for model: ServedModel) throws(APIError) {
+    package init(
+        _ kind: Kind, _ document: Value, for model: ServedModel, isCounted: Bool = false
+    ) throws(APIError) {
         var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw .modelNotFound(name) }
         self.kind = kind
@@ -120,6 +123,7 @@ package struct CompletionRequest: Sendable {
         options = try fields.requestOptions()
         try fields.refuseUnsupported()
         unknownFields = fields.remaining
+        guard !isCounted else { return }
         let limit = model.llm.contextLength
         for prompt in prompts where parameters.maxTokens ?? 1 > limit - prompt.count {
             throw .contextLengthExceeded(

@@ -41,6 +41,11 @@ struct MessageReader {
         }
         var message: [(String, Value)] = [("role", .string(role)), ("content", content)]
         if !calls.isEmpty { message.append(("tool_calls", .list(calls))) }
+        for name in ["name", "tool_call_id"] {
+            if let value = object[name], !value.isNull, value.asString == nil {
+                throw .type("\(path).\(name)", expected: "a string", got: value)
+            }
+        }
         for (key, value) in zip(object.keys, object.values) {
             let name = key.asString ?? ""
             if !["role", "content", "tool_calls"].contains(name) { message.append((name, value)) }
@@ -116,13 +121,21 @@ struct MessageReader {
             else {
                 throw .value(path, "must be an object with a 'function' that has a 'name'")
             }
-            if let text = function["arguments"]?.asString {
-                let arguments = text.isEmpty ? .dictionary([]) : try? Value(json: text)
-                guard let arguments, case .dictionary = arguments else {
-                    throw .value("\(path).function.arguments", "must be a JSON object")
-                }
-                function.set(.string("arguments"), arguments)
+            for (name, value) in [("id", call["id"]), ("type", call["type"])] {
+                guard let value, !value.isNull, value.asString == nil else { continue }
+                throw .type("\(path).\(name)", expected: "a string", got: value)
             }
+            try RequestFields.requireFunction(call["type"], "\(path).type")
+            var arguments = function["arguments"] ?? .dictionary([])
+            if let text = arguments.asString {
+                arguments = (text.isEmpty ? .dictionary([]) : try? Value(strictJSON: Array(text.utf8))) ?? .null
+            } else if arguments.isNull {
+                arguments = .dictionary([])
+            }
+            guard case .dictionary = arguments else {
+                throw .value("\(path).function.arguments", "must be a JSON object")
+            }
+            function.set(.string("arguments"), arguments)
             call.set(.string("function"), .dictionary(function))
             if call["type"] == nil { call.set(.string("type"), .string("function")) }
             calls.append(.dictionary(call))
@@ -132,6 +145,10 @@ struct MessageReader {
 }
 
 extension Value {
+    var isNull: Bool {
+        if case .null = self { true } else { false }
+    }
+
     /// Neither null nor an empty list.
     var isPresent: Bool {
         if case .null = self { return false }

@@ -43,9 +43,7 @@ extension RequestFields {
         do {
             try parameters.validate()
         } catch {
-            var refusal = APIError(error, prompt: "prompt")
-            if error.parameter == "maxTokens" { refusal.parameter = maxTokensName }
-            throw refusal
+            throw APIError(error, prompt: "prompt").renamed(FieldNames(fields: ["max_tokens": maxTokensName]))
         }
         return parameters
     }
@@ -56,7 +54,9 @@ extension RequestFields {
         var biases: [Int: Float] = [:]
         for (key, value) in zip(object.keys, object.values) {
             let name = key.asString ?? ""
-            guard let token = Int(name) else { throw .value("logit_bias", "'\(name)' is no token id") }
+            guard name.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let token = Int(name) else {
+                throw .value("logit_bias", "'\(name)' is no token id")
+            }
             biases[token] = try Self.number(value, "logit_bias")
         }
         return biases

@@ -21,8 +21,9 @@ extension RequestFields {
         if let value = take("structured_outputs") {
             found.append(.init(structure: try Self.structuredOutputs(value), field: "structured_outputs"))
         }
-        for name in ["json", "regex", "choice", "grammar"] {
-            let field = "guided_\(name)"
+        let fields = ["json", "regex", "choice", "grammar"].map { ($0, "guided_\($0)") }
+        // The last two are llama.cpp's.
+        for (name, field) in fields + [("json", "json_schema"), ("grammar", "grammar")] {
             guard let value = take(field) else { continue }
             found.append(.init(structure: try Self.structure(name, value, field), field: field))
         }
@@ -56,6 +57,16 @@ extension RequestFields {
             for key in members.keys
             where !["name", "description", "schema", "strict"].contains(key.asString ?? "") {
                 throw .unsupported("response_format.json_schema.\(key.asString ?? "")")
+            }
+            for name in ["name", "description"] {
+                if let text = members[name], !text.isNull, text.asString == nil {
+                    throw .type("response_format.json_schema.\(name)", expected: "a string", got: text)
+                }
+            }
+            if let strict = members["strict"], !strict.isNull {
+                guard case .bool = strict else {
+                    throw .type("response_format.json_schema.strict", expected: "a boolean", got: strict)
+                }
             }
             guard let schema = members["schema"], schema.isPresent else {
                 throw .missing("response_format.json_schema.schema")

@@ -11,24 +11,21 @@ package struct RequestFields {
         guard case .dictionary(let object) = document else {
             throw APIError(400, "The body must be a JSON object, but is \(document.jsonTypeName).")
         }
-        for (key, value) in zip(object.keys, object.values) { members.append((key.asString ?? "", value)) }
+        for (key, value) in zip(object.keys, object.values) {
+            if case .null = value { continue }
+            members.append((key.asString ?? "", value))
+        }
     }
 
     /// Names that nobody took, in the order of the document.
     package var remaining: [String] { members.map(\.name) }
 
-    /// What nobody took, but nulls.
-    var rest: [(String, Value)] {
-        members.compactMap { name, value in
-            if case .null = value { nil } else { (name, value) }
-        }
-    }
+    /// What nobody took.
+    var rest: [(String, Value)] { members.map { ($0.name, $0.value) } }
 
     package mutating func take(_ name: String) -> Value? {
         guard let index = members.firstIndex(where: { $0.name == name }) else { return nil }
-        let value = members.remove(at: index).value
-        if case .null = value { return nil }
-        return value
+        return members.remove(at: index).value
     }
 
     mutating func string(_ name: String) throws(APIError) -> String? {
@@ -57,8 +54,9 @@ package struct RequestFields {
     static func number(_ value: Value, _ name: String) throws(APIError) -> Float {
         switch value {
         case .int(let number): return Float(number)
-        // Beyond Float's range is infinite there, which no field admits.
-        case .float(let number) where Float(number).isFinite: return Float(number)
+        // Beyond Float's range is infinite there, which no field admits; what is positive stays so.
+        case .float(let number) where Float(number).isFinite:
+            return number > 0 ? max(Float(number), .leastNonzeroMagnitude) : Float(number)
         default: throw .type(name, expected: "a decimal number", got: value)
         }
     }

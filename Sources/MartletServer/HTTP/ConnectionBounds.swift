@@ -1,0 +1,90 @@
+import HTTPTypes
+import MartletJinja
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+
+/// What no route sees: heads of requests that are too large to have one, bodies that go on behind their answer, and clients
+/// that don't read what they asked for. A handler in each connection's pipeline.
+final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    /// Time that the rest of a body has once its request was answered.
+    private static let patience = TimeAmount.seconds(5)
+
+    /// Time that a client may take nothing of an answer.
+    private static let stallLimit = TimeAmount.seconds(30)
+
+    /// Requests that have no answer yet.
+    private var unanswered = 0
+    /// A request's head was there, and its end was not.
+    private var isReading = false
+    private var closing: Scheduled<Void>?
+    private var stalling: Scheduled<Void>?
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            unanswered += 1
+            isReading = true
+        case .body: break
+        case .end:
+            isReading = false
+            closing?.cancel()
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) {
+            unanswered -= 1
+            if isReading {
+                // Whoever sends it a byte at a time would keep the connection for ever.
+                let channel = context.channel
+                closing?.cancel()
+                closing = context.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
+            }
+        }
+        context.write(data, promise: promise)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        stalling?.cancel()
+        if !context.channel.isWritable {
+            let channel = context.channel
+            stalling = context.eventLoop.scheduleTask(in: Self.stallLimit) { channel.close(promise: nil) }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        closing?.cancel()
+        stalling?.cancel()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard error as? HTTPParserError == .headerOverflow, unanswered == 0 else {
+            context.fireErrorCaught(error)
+            return
+        }
+        let refusal = APIError(431, "The request's headers are too large.", code: "request_header_fields_too_large")
+        let body = ByteBuffer(string: (try? refusal.json.json()) ?? "{}")
+        let head = HTTPResponse(
+            status: .init(code: 431, reasonPhrase: "Request Header Fields Too Large"),
+            headerFields: [
+                .connection: "close", .contentType: "application/json", .contentLength: String(body.readableBytes),
+            ])
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(body)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        // A moment later: a close with unread bytes resets the connection, and the client would not see the answer.
+        let channel = context.channel
+        context.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
+    }
+}
+
+@available(*, unavailable)
+extension ConnectionBounds: Sendable {}

@@ -1,0 +1,205 @@
+import Foundation
+import Martlet
+import MartletJinja
+import TestSupport
+import Testing
+
+@testable import MartletServer
+
+/// Clients that ask too much, or don't take what they asked for.
+@Suite(.enabled(if: TestModel.isPresent, Comment(rawValue: TestModel.absence)), .serialized, .timeLimit(.minutes(2)))
+struct ServerBoundsTests {
+    private static func exchange(
+        _ port: Int, _ method: String, _ path: String, _ body: String? = nil, _ headers: [String: String] = [:]
+    ) async throws -> HTTPClient.Response {
+        try await HTTPClient.exchange(
+            port: port, HTTPClient.request(method, path, body: body, headers: headers))
+    }
+
+    @Test func largeHeadsAreRefused() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let many = Dictionary(uniqueKeysWithValues: (0..<200).map { ("X-\($0)", "a") })
+            for headers in [["X-Long": String(repeating: "a", count: 32 << 10)], many] {
+                let response = try await Self.exchange(port, "GET", "/health", nil, headers)
+                #expect(response.status == 431)
+                #expect(response.error?["code"] as? String == "request_header_fields_too_large")
+            }
+        }
+    }
+
+    @Test func methodsAreNamed() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            #expect(try await Self.exchange(port, "GET", "/v1/completions").headers["allow"] == "POST")
+            #expect(try await Self.exchange(port, "DELETE", "/v1/models").headers["allow"] == "GET, HEAD")
+            let head = try await Self.exchange(port, "HEAD", "/health")
+            #expect(head.status == 200 && head.body.isEmpty && head.headers["content-length"] == "2")
+        }
+    }
+
+    @Test func whoDoesNotReadIsLetGo() async throws {
+        var setup = ServerTests.Setup()
+        setup.load.contextLength = 4096
+        setup.load.maxRequests = 8
+        try await ServerTests.withServer(setup) { port, llm, _ in
+            let body =
+                #"{"prompt": "Once", "ignore_eos": true, "max_tokens": 4000, "stream": true, "logprobs": 20, "n": 8}"#
+            let client = try await HTTPClient.onThread {
+                let client = try HTTPClient(port: port)
+                try client.send(HTTPClient.request("POST", "/v1/completions", body: body))
+                return client
+            }
+            while await llm.statistics.runningRequests == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            while await llm.statistics.runningRequests > 0 { try await Task.sleep(for: .milliseconds(5)) }
+            #expect(await llm.statistics.cancelledRequests == 8)
+            client.disconnect()
+        }
+    }
+
+    @Test func aBodyDoesNotGoOnForEverBehindItsAnswer() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let bytes = try await HTTPClient.onThread {
+                let client = try HTTPClient(port: port)
+                let request = HTTPClient.request(
+                    "POST", "/nowhere", headers: ["Content-Length": "1000", "Connection": "keep-alive"])
+                try client.send(request)
+                let start = ContinuousClock.now
+                let bytes = try client.receive {
+                    // A byte now and then, as long as that is taken.
+                    try? client.send([32])
+                    Thread.sleep(forTimeInterval: 0.2)
+                    return $0.isEmpty && ContinuousClock.now - start > .seconds(12)
+                }
+                #expect(ContinuousClock.now - start < .seconds(10))
+                return bytes
+            }
+            #expect(try HTTPClient.parse(bytes).status == 404)
+        }
+    }
+
+    @Test func whatIsTooLongIsCounted() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let text = String(repeating: "bird ", count: 3000)
+            let body = "{\"messages\": [{\"role\": \"user\", \"content\": \"\(text)\"}], \"tools\": null}"
+            let count = try await Self.exchange(port, "POST", "/v1/messages/count_tokens", body)
+            #expect(count.json?["input_tokens"] as? Int ?? 0 > 3000)
+            let template = #"{"messages": [{"role": "user", "content": "x"}], "chat_template_kwargs": {"tools": null}}"#
+            #expect(try await Self.exchange(port, "POST", "/apply-template", template).status == 200)
+        }
+    }
+
+    /// Two fields that leave nothing between them are the caller's mistake, not the server's.
+    @Test func whatLeavesNoTokenIsRefused() async throws {
+        try await ServerTests.withServer { port, llm, _ in
+            let ids = llm.tokenize(" Paris", addSpecialTokens: false)
+            #expect(ids.count == 1)
+            let body =
+                "{\"prompt\": \"x\", \"allowed_token_ids\": \(ids), \"bad_words\": [\"Paris\"], \"max_tokens\": 2"
+            for streams in [false, true] {
+                let response = try await Self.exchange(
+                    port, "POST", "/v1/completions", body + ", \"stream\": \(streams)}")
+                #expect(response.status == 400)
+                #expect(response.error?["code"] as? String == "invalid_value")
+            }
+        }
+    }
+
+    @Test func nullsAreAbsent() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let body = #"{"prompt": "x", "max_tokens": 1, "flavour": null, "stop": null, "colour": 1}"#
+            let response = try await Self.exchange(port, "POST", "/v1/completions", body)
+            #expect(response.headers["x-martlet-warning"] == "unknown fields were ignored: colour")
+        }
+    }
+
+    @Test(arguments: [
+        ("/v1/responses", #"{"input": "x", "max_output_tokens": 0}"#, "max_output_tokens"),
+        (
+            "/v1/responses", #"{"input": [{"role": "user", "content": [{"type": "sound"}]}]}"#,
+            "input[0].content[0].type"
+        ),
+        (
+            "/v1/messages",
+            #"{"max_tokens": 1, "stop_sequences": [1], "messages": [{"role": "user", "content": "x"}]}"#,
+            "stop_sequences[0]"
+        ),
+        ("/api/generate", #"{"prompt": "x", "options": {"repeat_penalty": 0}}"#, "options.repeat_penalty"),
+        ("/api/chat", #"{"messages": [{"role": "user", "content": "x", "images": 7}]}"#, "images"),
+        ("/api/show", #"{"model": "SmolLM2", "name": {}}"#, "name"),
+        (
+            "/apply-template", #"{"messages": [{"role": "user", "content": "x"}], "tools": [{"type": "function"}]}"#,
+            "tools[0].function"
+        ),
+        (
+            "/v1/messages",
+            #"{"max_tokens": 1, "messages": [{"role": "user", "content": "x"}], "tool_choice": {"type": "auto", "disable_parallel_tool_use": 1}}"#,
+            "tool_choice.disable_parallel_tool_use"
+        ),
+    ]) func errorsNameWhatTheCallerSent(_ path: String, _ body: String, _ field: String) async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let response = try await Self.exchange(port, "POST", path, body)
+            #expect(response.status == 400)
+            let message = response.error?["message"] as? String ?? response.json?["error"] as? String
+            #expect(message?.contains("'\(field)'") == true, "\(message ?? "")")
+        }
+    }
+
+    @Test(arguments: [
+        (#""tools": [{"type": 5, "function": {"name": "f"}}]"#, "tools[0].type"),
+        (#""tools": [{"function": {"name": "f", "parameters": []}}]"#, "tools[0].function.parameters"),
+        (#""tools": [{"function": {"name": "f", "strict": "yes"}}]"#, "tools[0].function.strict"),
+        (#""tools": [{"function": {"name": "f", "description": 1}}]"#, "tools[0].function.description"),
+        (
+            #""tools": [{"function": {"name": "f"}}], "tool_choice": {"type": "x", "function": {"name": "f"}}"#,
+            "tool_choice.type"
+        ),
+        (
+            #""response_format": {"type": "json_schema", "json_schema": {"name": 1, "schema": {}}}"#,
+            "response_format.json_schema.name"
+        ),
+        (#""logit_bias": {"+5": 1}"#, "logit_bias"),
+        (#""json_schema": 7"#, "json_schema"), (#""grammar": {}"#, "grammar"),
+    ]) func typesAreChecked(_ field: String, _ name: String) async throws {
+        let body = try json(#"{"messages": [{"role": "user", "content": "x"}], \#(field)}"#)
+        let served = try await TestModel.served
+        do {
+            _ = try CompletionRequest(.chat, body, for: served)
+            Issue.record("\(field) is taken")
+        } catch {
+            #expect(error.parameter == name && error.status == 400, "\(error)")
+        }
+    }
+
+    @Test(arguments: [
+        (
+            #"[{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 7}}]}]"#,
+            "messages[0].tool_calls[0].function.arguments"
+        ),
+        (
+            #"[{"role": "assistant", "tool_calls": [{"id": 7, "function": {"name": "f"}}]}]"#,
+            "messages[0].tool_calls[0].id"
+        ),
+        (#"[{"role": "tool", "content": "x", "tool_call_id": 7}]"#, "messages[0].tool_call_id"),
+    ]) func typesInMessagesAreChecked(_ messages: String, _ name: String) async throws {
+        let served = try await TestModel.served
+        do {
+            _ = try CompletionRequest(.chat, json(#"{"messages": \#(messages)}"#), for: served)
+            Issue.record("\(messages) is taken")
+        } catch let error as APIError {
+            #expect(error.parameter == name, "\(error)")
+        }
+    }
+
+    @Test func whatIsPositiveStaysSo() throws {
+        #expect(try RequestFields.number(.float(Double.leastNonzeroMagnitude), "top_p") > 0)
+        #expect(throws: APIError.self) { try RequestFields.number(.float(1e39), "top_p") }
+    }
+
+    @Test(arguments: [
+        (1024, 4096, 4096, 4096, 1024), (1024, 256, 4096, 1076, 1024), (1024, 64, 64, 64, 12), (1024, 16, 16, 16, 1),
+        (Int.max, 64, Int.max, Int.max, Int.max - 52),
+    ]) func connectionsFitTheOpenFiles(_ wanted: Int, _ soft: Int, _ hard: Int, _ limit: Int, _ connections: Int) {
+        let plan = DescriptorLimit.plan(wanted, soft: soft, hard: hard, open: 20)
+        #expect(plan.limit == limit)
+        #expect(plan.connections == connections)
+    }
+}

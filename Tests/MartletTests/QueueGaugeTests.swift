@@ -1,0 +1,21 @@
+import Testing
+
+@testable import Martlet
+
+struct QueueGaugeTests {
+    @Test func whatIsOnItsWayCounts() throws {
+        let gauge = QueueGauge(limit: 3)
+        try gauge.enter(2)
+        try gauge.enter(1)
+        #expect(throws: EngineError.self) { try gauge.enter(1) }
+        gauge.arrive(2)
+        gauge.publish(waiting: 2)
+        #expect(throws: EngineError.self) { try gauge.enter(1) }
+        // Refused ones are on no way.
+        gauge.arrive(1)
+        try gauge.enter(1)
+        gauge.arrive(1)
+        gauge.publish(waiting: 0)
+        try gauge.enter(3)
+    }
+}
