@@ -76,7 +76,7 @@ private enum CompletionRequestNames {
     static var maxCompletionTokens: APIError? {
         do {
             var fields = try RequestFields(json(#"{"max_completion_tokens": 0}"#))
-            _ = try fields.samplingParameters(.init())
+            _ = try fields.samplingParameters(.init(), ServerLimits())
             return nil
         } catch {
             return error as? APIError

@@ -285,7 +285,12 @@ def signals(cases):
 
 
 def slow_clients(cases):
-    with Server("--max-requests", "8") as server:
+    # A small pool of rows, all of which are in memory before anything is measured.
+    with Server("--max-requests", "8", "--context", "2048", "--max-tokens-in-cache", "8192") as server:
+        rng = random.Random(2)
+        for _ in range(5):
+            server.post("/v1/completions", {"prompt": [rng.randrange(1000, 40000) for _ in range(1900)], "max_tokens": 2})
+
         def slow_reader():
             """Reads nothing of an answer of several megabytes."""
             alone = neighbours(server)
@@ -294,20 +299,20 @@ def slow_clients(cases):
             for i in range(4):
                 client = connect(server, receive_buffer=4096)
                 client.sendall(post("/v1/completions", ENDLESS | {
-                    "stream": True, "logprobs": 20, "prompt": f"Slow {i}", "n": 1, "max_tokens": 1900}))
+                    "stream": True, "logprobs": 20, "prompt": f"Slow {i}", "n": 1, "max_tokens": 600}))
                 slow.append(client)
             while server.metrics().value("num_requests_running") < 4:
                 time.sleep(0.01)
             with_company = neighbours(server)
             # The same company, but of clients that read.
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while not server.metrics().is_idle:
                 assert time.monotonic() < deadline, f"the slow ones run still: {server.metrics().busy}"
                 time.sleep(0.1)
             grown = server.resident_bytes - before
             for client in slow:
                 client.close()
-            readers = [Stream(server, logprobs=20, prompt=f"Slow {i}") for i in range(4)]
+            readers = [Stream(server, logprobs=20, prompt=f"Slow {i}", max_tokens=600) for i in range(4)]
             for reader in readers:
                 assert reader.begun.wait(20)
             fair = neighbours(server)
@@ -332,7 +337,7 @@ def slow_clients(cases):
             aborted = server.metrics().value("request_success_total", finished_reason="abort")
             begin = time.monotonic()
             while not server.metrics().is_idle:
-                assert time.monotonic() - begin < 90
+                assert time.monotonic() - begin < 180
                 time.sleep(0.05)
             took, grown = time.monotonic() - begin, server.resident_bytes - before
             client.settimeout(5)
@@ -642,7 +647,7 @@ def numbers(cases):
                         payload = answer.split(b"\r\n\r\n", 1)[-1]
                         count += 1
                         expected = admits(spec, text)
-                        if expected and status == 400 and b"maximum context length" in payload and field in TOKENS:
+                        if status == 400 and b"maximum context length" in payload and field in TOKENS:
                             continue  # Too much for the context, which only counting shows.
                         if expected is None and status in (200, 400) or expected and status == 200:
                             continue
