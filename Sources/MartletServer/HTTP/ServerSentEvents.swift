@@ -8,6 +8,8 @@ struct ServerSentEvents: AnswerEvents {
     /// Of each choice, so far.
     private var usages: [Usage?]
     private var offsets: [Int]
+    /// Of each choice, once it has a text (`CompletionResponse.textFrame`).
+    private var frames: [(before: String, after: String)?]
     /// Where answers may call functions.
     private var parsers: [ToolCallParser]
 
@@ -15,6 +17,7 @@ struct ServerSentEvents: AnswerEvents {
         self.response = response
         self.request = request
         usages = Array(repeating: nil, count: request.choiceCount)
+        frames = Array(repeating: nil, count: request.choiceCount)
         parsers = request.tools.map { use in (0..<request.choiceCount).map { _ in ToolCallParser(use) } } ?? []
         offsets = (0..<request.choiceCount).map { request.echoText($0).unicodeScalars.count }
     }
@@ -33,6 +36,8 @@ struct ServerSentEvents: AnswerEvents {
         usages[choice] = output.usage
         if let use = request.tools {
             text += deltas(choice, output, use)
+        } else if output.logprobs == nil {
+            if !output.text.isEmpty { text += plainText(choice, output.text) }
         } else if let chunk = response.textChunk(choice, output, offset: offsets[choice]) {
             text += Self.text(chunk)
         }
@@ -43,6 +48,12 @@ struct ServerSentEvents: AnswerEvents {
                 response.finishChunk(choice, hasCalls ? CompletionResponse.callsReason : reason.rawValue))
         }
         return text
+    }
+
+    private mutating func plainText(_ choice: Int, _ part: String) -> String {
+        let frame = frames[choice] ?? response.textFrame(choice)
+        frames[choice] = frame
+        return "data: " + frame.before + ((try? Value.string(part).json()) ?? #""""#) + frame.after + "\n\n"
     }
 
     /// Text and calls as they come.

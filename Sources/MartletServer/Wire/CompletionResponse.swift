@@ -108,6 +108,24 @@ package struct CompletionResponse: Dialect {
             ]))
     }
 
+    /// What stands before and behind the text in the JSON of a chunk without log-probabilities: all parts of a choice but
+    /// their texts are equal, and a stream has one for every token.
+    func textFrame(_ index: Int) -> (before: String, after: String) {
+        let empty = Value.string("")
+        let json = try? chunk(
+            .dictionary([
+                ("index", .int(index)), kind == .chat ? ("delta", .dictionary([("content", empty)])) : ("text", empty),
+                ("logprobs", .null), ("finish_reason", .null),
+            ])
+        ).json()
+        // Quotes within strings are escaped, so this is the member, and nothing else.
+        let member = kind == .chat ? #""content":"# : #""text":"#
+        guard let json, let range = json.ranges(of: member + #""""#).last else {
+            preconditionFailure("a chunk has a text")
+        }
+        return (String(json[..<range.lowerBound]) + member, String(json[range.upperBound...]))
+    }
+
     /// A part of a chat's choice that is no plain text.
     ///
     /// - Parameter output: whose log-probabilities the chunk has.
