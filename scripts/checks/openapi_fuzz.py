@@ -32,7 +32,7 @@ max_response_time = 60
 
 def main():
     examples = os.environ.get("EXAMPLES", "60")
-    with Server("--api-key", "fuzz-key", "--max-requests", "4", "--max-body", "1", key="fuzz-key") as server, tempfile.TemporaryDirectory() as folder:
+    with Server("--api-key", "fuzz-key", "--max-requests", "4", "--max-body", "4", key="fuzz-key") as server, tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "schemathesis.toml").write_text(CONFIG.format(hooks=HERE / "openapi_fuzz_hooks.py"))
         command = [str(Path(sys.executable).parent / "st"), "--config-file", str(Path(folder) / "schemathesis.toml"), "run",
                    f"{server.url}/openapi.json", "--checks", "all", "--mode", "all", "--max-examples", examples, "--seed", "1",

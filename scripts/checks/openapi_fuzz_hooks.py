@@ -164,7 +164,7 @@ def agree_messages(body, path):
         for call in message.get("tool_calls") or []:
             if isinstance(call["function"].get("arguments"), str):
                 call["function"]["arguments"] = '{"a": 1}'
-    items = body.get("input")
+    items = body.get("input") if path == "/v1/responses" else None
     for item in items if isinstance(items, list) else []:
         if item.get("type") == "function_call" and isinstance(item.get("arguments"), str):
             item["arguments"] = '{"a": 1}'
