@@ -44,9 +44,11 @@ NOT_APPLICABLE = [
     (r"compat_anthropic::test_anthropic_thinking", "needs a model that thinks"),
     (r"compat_oai_responses::test_responses_stream_with_llama_telemetry", "fields of llama.cpp's own answers"),
     (r"embedding::test_embedding_(pooling_none|multiple_with_fa|single|multiple$|content|mixed|pooling_mean|usage)", OWN_ROUTE),
+    (r"embedding::test_embedding_error_prompt_too_long", "the words of an error"),
     (r"metrics::", "llama.cpp's names of metrics, and fields of its own answers"), (r"stream::", "streams that are taken up again"),
     (r"security::test_(incorrect|correct|openai_library_correct)_api_key", "the name of an error, and a route of llama.cpp's own"),
     (r"security::test_(cors|access_static|local_media)", "allows any origin, serves files and fetches media; here nothing is allowed that is not listed"),
+    (r"template::test_reasoning", "a flag for thinking; here the request says so (chat_template_kwargs)"),
     (r"template::", OWN_TEMPLATE), (r"tokenize::", "vLLM's fields are served, not llama.cpp's"), (r"tool_call::", WEAK_MODEL),
 ]
 
@@ -69,8 +71,11 @@ def main():
     source = Path(sys.argv[1])
     files = sys.argv[2:] or FILES
     with tempfile.TemporaryDirectory() as folder:
-        tests = Path(folder) / "tests"
+        tests = Path(folder) / "tools/server/tests"
         shutil.copytree(source, tests, ignore=shutil.ignore_patterns("tmp", "__pycache__"))
+        templates = source.resolve().parents[2] / "models/templates"
+        if templates.is_dir():
+            shutil.copytree(templates, Path(folder) / "models/templates")
         (tests / "wget.py").write_text("")  # Nothing is downloaded.
         conftest = (tests / "conftest.py").read_text()
         (tests / "conftest.py").write_text("import sys; sys.path.insert(0, '.')\n" + conftest.replace("from utils import *", "from utils import *" + CONFTEST, 1))

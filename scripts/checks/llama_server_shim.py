@@ -45,7 +45,8 @@ def translate(arguments):
         else:
             position += 1
     # The suite's clients call the model by any name.
-    for name in names + ["tinyllama-2", "gpt-3.5-turbo-instruct", "davinci-002", "gpt-4.1", "test", "dummy", "codellama70b"]:
+    for name in names + ["tinyllama-2", "gpt-3.5-turbo-instruct", "davinci-002", "gpt-4.1", "test", "dummy", "codellama70b",
+                         "text-embedding-3-small"]:
         result += ["--served-model-name", name]
     return result
 
