@@ -217,7 +217,8 @@ def main():
         deadline = time.monotonic() + 20
         while server.open_files > files and time.monotonic() < deadline:
             time.sleep(0.2)
-        equal("open files at the end", server.open_files, files)
+        # One of the first connections may have been open still when they were counted before.
+        equal("open files at the end are no more than before", server.open_files <= files, True)
         print(f"      open files {min(s[2] for s in samples)} to {max(s[2] for s in samples)} under load")
         equal("exit", server.stop(), 0)
     print("load: " + ("missed " + ", ".join(misses) if misses else "all bounds held"))
