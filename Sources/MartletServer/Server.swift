@@ -77,8 +77,9 @@ public struct Server: Service {
         try await group.run()
     }
 
-    /// A connection without a request, or with half of one.
-    private static let idleSeconds: Int64 = 15
+    /// A connection without a request, or with half of one. What sends a byte a second is noticed a little later, and
+    /// should be gone within 15 s.
+    private static let idleSeconds: Int64 = 12
 }
 
 /// Waits for the requests' end when the server is told to stop.

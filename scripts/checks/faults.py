@@ -151,13 +151,16 @@ def killed_clients(cases):
 
     kill.tokens = 0
     with Server("--max-requests", "4") as server:
-        # A step that is under way is finished: on a slow machine one with a whole chunk of a prompt may take longer than 500 ms.
-        server.post("/v1/completions", {"prompt": "x", "max_tokens": 1})
-        begin = time.monotonic()
-        server.post("/v1/completions", {"prompt": [rng.randrange(1000, 40000) for _ in range(512)], "max_tokens": 1})
-        step = time.monotonic() - begin
-        kill.within = max(0.5, 1.5 * step)
-        print(f"      a step of 512 tokens takes {step * 1000:.0f} ms here; rows have to be free after {kill.within * 1000:.0f} ms")
+        # A step that is under way is finished: one with the last whole chunk of such a prompt may take longer than 500 ms.
+        def seconds(tokens):
+            begin = time.monotonic()
+            server.post("/v1/completions", {"prompt": [rng.randrange(1000, 40000) for _ in range(tokens)], "max_tokens": 1})
+            return time.monotonic() - begin
+
+        seconds(1)
+        step = seconds(1900) - seconds(1900 - 512)
+        kill.within = max(0.5, 1.25 * step)
+        print(f"      the last 512 tokens of a prompt of 1,900 take {step * 1000:.0f} ms here; rows have to be free after {kill.within * 1000:.0f} ms")
         for name, streams, prefill in [
             ("mid-decode, streamed", True, False), ("mid-decode, whole", False, False),
             ("mid-prefill, streamed", True, True), ("mid-prefill, whole", False, True),
