@@ -25,10 +25,10 @@ PROMPT = "The sea is"
 
 
 def commands(model):
-    peers = pathlib.Path(args.peers)
-    common = ["-m", model, "-t", str(args.threads), "-c", str(args.context), "-p", PROMPT, "-n", "1", "--temp", "0", "--no-warmup"]
+    peers, martlet, model = (pathlib.Path(path).absolute() for path in (args.peers, args.martlet, model))
+    common = ["-m", str(model), "-t", str(args.threads), "-c", str(args.context), "-p", PROMPT, "-n", "1", "--temp", "0", "--no-warmup"]
     return {
-        "martlet": [args.martlet, "run", model, PROMPT, "--raw", "--max-tokens", "1", "--temperature", "0",
+        "martlet": [martlet, "run", model, PROMPT, "--raw", "--max-tokens", "1", "--temperature", "0",
                     "--threads", str(args.threads), "--context", str(args.context)],
         "llama.cpp": [peers / "llama.cpp/bin/llama-completion", *common, "-fa", "on", "-no-cnv", "--simple-io"],
         "llama.cpp, not repacked": [peers / "llama.cpp/bin/llama-completion", *common, "-fa", "on", "-no-cnv", "--simple-io", "-nr"],
@@ -39,10 +39,12 @@ def commands(model):
 
 def run(command):
     """(seconds, bytes of the largest resident set) of one process; an error is a string."""
-    with tempfile.TemporaryFile() as output:
+    # ik_llama.cpp leaves its logs where it runs.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as scratch:
         began = time.perf_counter()
         try:
-            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                       cwd=scratch)
         except OSError as error:
             return f"does not start: {error.strerror}"
         while True:
