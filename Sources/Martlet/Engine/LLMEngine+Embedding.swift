@@ -35,7 +35,7 @@ extension LLMEngine {
         let start = ContinuousClock.now
         // Where others wait for their next tokens, no more than a prompt's chunk may cost.
         let entries = embeddings.schedule(
-            scheduler.hasWork ? targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited : .unlimited)
+            scheduler.hasWork ? promptAllowance : .unlimited)
         guard !entries.isEmpty else { return embeddings.hasWork }
         let rows = embedder.run(entries, of: embeddings)
         let seconds = ContinuousClock.now - start

@@ -13,11 +13,14 @@ extension LLMEngine {
         return embeddingStep() || goesOn
     }
 
+    /// What prompts may add to a step in which others wait for their next tokens.
+    var promptAllowance: PromptAllowance { targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited }
+
     /// Plan, compute, draw, hand over.
     private func answerStep(at start: ContinuousClock.Instant) -> Bool {
         speculator?.propose(&scheduler) { active[$0]?.sampling }
         let proposed = ContinuousClock.now
-        let step = scheduler.schedule(targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited)
+        let step = scheduler.schedule(promptAllowance)
         gauge.publish(waiting: scheduler.queue.newCount)
         guard !step.isEmpty else { return false }
         noteAdmissions(step, at: start)

@@ -1,4 +1,5 @@
 package import MartletGraph
+import MartletImages
 
 /// How a model is loaded: threads, arithmetic, and the sizes of everything that is allocated once.
 public struct LoadOptions: Sendable {
@@ -58,7 +59,7 @@ public struct LoadOptions: Sendable {
     /// Variables of the chat template for every conversation, such as `enable_thinking`; those of a prompt come first.
     public var chatTemplateArguments: [String: TemplateValue] = [:]
     /// Pixels of an image, at most: each takes 3 bytes decoded, and more while it is. Phones take 12 or 48 million.
-    public var maxImagePixels = 50_000_000
+    public var maxImagePixels = ImageLimits.default.pixels
     /// Rows of one step whose logits are computed; nil for one per request and `extraSampledRows`.
     package var maxSampledRows: Int?
     /// For drafts, and for the log-probabilities of prompts. They take memory when they are used.

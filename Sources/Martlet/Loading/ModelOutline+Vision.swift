@@ -12,9 +12,11 @@ extension ModelOutline {
     /// Makes the vision tower ready to run; nil in models that don't see. It has workers of its own, so that it can run
     /// while the language model does.
     ///
-    /// - Parameter maxPixels: of an image; nil for the default.
+    /// - Parameter maxPixels: of an image.
     /// - Throws: `CheckpointError` where the folder does not say how images are prepared.
-    package func compileVision(_ checkpoint: Checkpoint, maxPixels: Int? = nil) throws -> VisionRunner? {
+    package func compileVision(_ checkpoint: Checkpoint, maxPixels: Int = LoadOptions().maxImagePixels) throws
+        -> VisionRunner?
+    {
         guard let vision = model.vision else { return nil }
         let (configuration, path) = try Self.processorConfiguration(checkpoint)
         do {
@@ -33,7 +35,7 @@ extension ModelOutline {
                 limits: StepLimits(tokens: rows.step, sampled: rows.result, requests: 1), kvRows: rows.step,
                 kvType: .f32)
             var limits = ImageLimits.default
-            if let maxPixels { limits.pixels = maxPixels }
+            limits.pixels = maxPixels
             return VisionRunner(
                 vision, processor, try backend.compile(vision.trace(), options: options) { _ in }, limits: limits)
         } catch let error as ImageError {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Martlet
 import MartletServer
 
 /// `ServerLimits` as options of `serve`.
@@ -28,7 +29,7 @@ struct ServerLimitOptions: ParsableArguments {
     @Option(help: "Images.")
     var maxImages = ServerLimits().images
     @Option(help: "Pixels of an image.")
-    var maxImagePixels = 50_000_000
+    var maxImagePixels = LoadOptions().maxImagePixels
     @Option(help: "Texts of a request for embeddings.")
     var maxEmbeddingInputs = ServerLimits().embeddingInputs
 

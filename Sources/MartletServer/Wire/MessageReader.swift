@@ -151,7 +151,7 @@ extension Value {
 
     /// Neither null nor an empty list.
     var isPresent: Bool {
-        if case .null = self { return false }
+        if isNull { return false }
         return array?.isEmpty != true
     }
 }

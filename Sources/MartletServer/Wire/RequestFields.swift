@@ -12,7 +12,7 @@ package struct RequestFields {
             throw APIError(400, "The body must be a JSON object, but is \(document.jsonTypeName).")
         }
         for (key, value) in zip(object.keys, object.values) {
-            if case .null = value { continue }
+            if value.isNull { continue }
             members.append((key.asString ?? "", value))
         }
     }
