@@ -11,32 +11,51 @@ import UnixSignals
 
 /// An HTTP server that speaks OpenAI's API, for one model.
 ///
-/// As a `Service` it stops gracefully: it goes on with the requests that it has, and refuses others with 503; then it closes
-/// its connections.
+/// It listens at once, and answers with 503 what needs the model until that is loaded. As a `Service` it stops gracefully: it
+/// goes on with the requests that it has, and refuses others with 503; then it closes its connections.
 public struct Server: Service {
+    /// Loads the model, and says how far that is, from 0 to 1.
+    public typealias Loader = @Sendable (_ progress: @escaping @Sendable (Double) -> Void) async throws -> LLM
+
     private let options: ServerOptions
     private let responder: APIResponder
     private let logger: Logger
-    private let onRunning: @Sendable (_ port: Int) -> Void
+    private let load: Loader
+    private let onListening: @Sendable (_ port: Int) -> Void
+    private let onReady: @Sendable (_ port: Int) -> Void
 
-    /// - Parameter onRunning: called once the server listens, with its port.
+    /// - Parameters:
+    ///   - onListening: called once connections are accepted, with the port.
+    ///   - onReady: called once requests are served as well, with the port.
+    ///   - load: called when the server runs. What it throws ends the server.
     public init(
-        _ llm: LLM, options: ServerOptions, version: String, logger: Logger,
-        onRunning: @escaping @Sendable (_ port: Int) -> Void = { _ in }
+        options: ServerOptions, version: String, logger: Logger,
+        onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in },
+        onReady: @escaping @Sendable (_ port: Int) -> Void = { _ in },
+        load: @escaping Loader
     ) {
         self.options = options
         self.logger = logger
-        self.onRunning = onRunning
-        let model = ServedModel(
-            llm, names: options.modelNames.isEmpty ? ["default"] : options.modelNames,
-            created: Int(Date().timeIntervalSince1970), limits: options.limits)
-        responder = APIResponder(model: model, options: options, version: version, logger: logger)
+        self.load = load
+        self.onListening = onListening
+        self.onReady = onReady
+        responder = APIResponder(options: options, version: version, logger: logger)
+    }
+
+    /// A server for a model that is loaded.
+    ///
+    /// - Parameter onReady: called once requests are served, with the port.
+    public init(
+        _ llm: LLM, options: ServerOptions, version: String, logger: Logger,
+        onReady: @escaping @Sendable (_ port: Int) -> Void = { _ in }
+    ) {
+        self.init(options: options, version: version, logger: logger, onReady: onReady) { _ in llm }
     }
 
     public func run() async throws {
         let http = HTTPServerBuilder.http1(
             configuration: .init(
-                additionalChannelHandlers: [Disconnection(), ConnectionBounds()],
+                additionalChannelHandlers: [Disconnection(), ConnectionBounds(responder.metrics)],
                 idleTimeout: .seconds(Self.idleSeconds),
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: options.limits.headerBytes / 2, maxHeaderListSize: options.limits.headerBytes,
@@ -49,16 +68,28 @@ public struct Server: Service {
             logger.warning("the limit of open files has room for \(connections) connections at a time")
         }
         configuration.availableConnectionsDelegate = MaximumAvailableConnections(connections)
+        let (events, continuation) = AsyncStream<ModelService.Event>.makeStream()
         let application = Application(
             responder: responder,
             server: try options.tls.map { try .tls(http, tlsConfiguration: $0.configuration()) } ?? http,
             configuration: configuration,
-            onServerRunning: { [onRunning] channel in onRunning(channel.localAddress?.port ?? 0) },
+            onServerRunning: { [onListening] channel in
+                let port = channel.localAddress?.port ?? 0
+                onListening(port)
+                continuation.yield(.listens(port: port))
+            },
             logger: logger)
+        let model = ModelService(
+            responder: responder, options: options, logger: logger, load: load, onReady: onReady, events: events,
+            continuation: continuation)
         // On shutdown the last service is the first to be told: requests end before their connections do.
-        let drain = DrainService(responder: responder, timeout: options.drainTimeout)
-        let status = StatusService(llm: responder.model.llm, logger: logger)
-        let group = ServiceGroup(configuration: .init(services: [application, status, drain], logger: logger))
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [
+                    .init(service: application),
+                    // Who waits for the model is told that the server closes before it does.
+                    .init(service: model, failureTerminationBehavior: .gracefullyShutdownGroup),
+                ], logger: logger))
         try await group.run()
     }
 
@@ -82,25 +113,69 @@ public struct Server: Service {
     private static let idleSeconds: Int64 = 12
 }
 
-/// Waits for the requests' end when the server is told to stop.
-private struct DrainService: Service {
-    let responder: APIResponder
-    let timeout: Duration
-
-    func run() async throws {
-        try? await gracefulShutdown()
-        await responder.drain(timeout: timeout)
+/// Loads the model, has it served, says in the log what the engine does, and waits for the requests' end when the server is
+/// told to stop.
+private struct ModelService: Service {
+    enum Event: Sendable {
+        case listens(port: Int)
+        case loaded(Result<LLM, any Error>)
     }
-}
 
-/// Says in the log what the engine does, while it does something.
-private struct StatusService: Service {
-    let llm: LLM
+    let responder: APIResponder
+    let options: ServerOptions
     let logger: Logger
+    let load: Server.Loader
+    let onReady: @Sendable (_ port: Int) -> Void
+    let events: AsyncStream<Event>
+    let continuation: AsyncStream<Event>.Continuation
 
     private static let interval = Duration.seconds(5)
 
     func run() async throws {
+        // Not a child: loading can't be stopped, and whoever tells the server to stop does not wait for it.
+        Task { [load, state = responder.state, continuation] in
+            do {
+                continuation.yield(.loaded(.success(try await load { state.load($0) })))
+            } catch {
+                continuation.yield(.loaded(.failure(error)))
+            }
+        }
+        if let llm = try await served() {
+            async let status: Void = logStatus(of: llm)
+            try? await gracefulShutdown()
+            await responder.drain(timeout: options.drainTimeout)
+            _ = await status
+        } else {
+            await responder.drain(timeout: options.drainTimeout)
+        }
+    }
+
+    /// Waits until the model is served.
+    ///
+    /// - Returns: nil where the server is told to stop before.
+    /// - Throws: what keeps the model from being loaded.
+    private func served() async throws -> LLM? {
+        var (port, llm): (Int?, LLM?) = (nil, nil)
+        for await event in events.cancelOnGracefulShutdown() {
+            switch event {
+            case .listens(let number): port = number
+            case .loaded(let result):
+                let loaded = try result.get()
+                llm = loaded
+                responder.serve(
+                    ServedModel(
+                        loaded, names: options.modelNames.isEmpty ? [options.modelName] : options.modelNames,
+                        created: Int(Date().timeIntervalSince1970), limits: options.limits))
+            }
+            guard let port, llm != nil else { continue }
+            onReady(port)
+            return llm
+        }
+        return nil
+    }
+
+    /// Says what the engine does, while it does something.
+    private func logStatus(of llm: LLM) async {
         await cancelWhenGracefulShutdown {
             var last = await llm.statistics
             while (try? await Task.sleep(for: Self.interval)) != nil {

@@ -45,4 +45,7 @@ public struct ServerOptions: Sendable {
     public var usesMetricNamesOfVLLM = false
 
     public init() {}
+
+    /// The name that answers carry.
+    var modelName: String { modelNames.first ?? "default" }
 }

@@ -44,6 +44,11 @@ struct CommandLineTests {
                 #expect(result.errorLines.count == 1)
                 #expect(result.error.hasPrefix("martlet: error: \(url.path):"))
             }
+            // It listens already, and says so.
+            let served = try CommandLineProgram.run("serve", url.path, "--port", "0")
+            #expect(served.status == 1)
+            #expect(served.errorLines.last?.hasPrefix("martlet: error: \(url.path):") == true, "\(served.error)")
+            #expect(served.errorLines.dropLast().allSatisfy { $0.hasPrefix("listening at http://127.0.0.1:") })
         }
     }
 }

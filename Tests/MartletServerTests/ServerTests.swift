@@ -73,8 +73,8 @@ struct ServerTests {
 
     @Test func smallRoutesAnswer() async throws {
         try await Self.withServer { port, llm, _ in
-            #expect(try await Self.get(port, "/health").status == 200)
-            #expect(try await Self.get(port, "/ready").status == 200)
+            #expect(try await Self.get(port, "/health").json?["status"] as? String == "ok")
+            #expect(try await Self.get(port, "/ready").json?["status"] as? String == "ok")
             #expect(try await Self.get(port, "/version").json?["version"] as? String == "1.2.3")
             let models = try #require(try await Self.get(port, "/v1/models").json?["data"] as? [[String: Any]])
             #expect(models.map { $0["id"] as? String } == ["SmolLM2"])
@@ -102,7 +102,7 @@ struct ServerTests {
     }
 
     @Test func aChatIsAnsweredWholeAndStreamed() async throws {
-        try await Self.withServer { port, _, _ in
+        try await Self.withServer { port, llm, _ in
             let whole = try await Self.post(port, "/v1/chat/completions", Self.question + #", "colour": 1}"#)
             #expect(whole.status == 200)
             #expect(whole.headers["x-martlet-warning"]?.contains("colour") == true)
@@ -136,6 +136,14 @@ struct ServerTests {
             #expect(metrics.contains("martlet:time_to_first_token_seconds_count{model_name=\"SmolLM2\"} 2"))
             #expect(metrics.contains("martlet:num_requests_running{model_name=\"SmolLM2\"} 0"))
             #expect(!metrics.contains("nan"))
+            let statistics = await llm.statistics
+            let steps = "martlet:iteration_tokens_total"
+            #expect(metrics.contains("\(steps)_count{model_name=\"SmolLM2\"} \(statistics.steps)\n"))
+            #expect(metrics.contains("\(steps)_sum{model_name=\"SmolLM2\"} \(Double(statistics.computedTokens))\n"))
+            #expect(metrics.contains("\(steps)_bucket{le=\"+Inf\",model_name=\"SmolLM2\"} \(statistics.steps)\n"))
+            // All but the first step, which computes the prompt, had one token: the second prompt was cached.
+            #expect(metrics.contains("\(steps)_bucket{le=\"1.0\",model_name=\"SmolLM2\"} \(statistics.steps - 1)\n"))
+            #expect(metrics.contains("\(steps)_bucket{le=\"16384.0\",model_name=\"SmolLM2\"} \(statistics.steps)\n"))
         }
     }
 
@@ -462,6 +470,30 @@ struct ServerTests {
                 #expect(response.error?["code"] as? String == "rate_limit_exceeded")
                 #expect((1...60).contains(Int(response.headers["retry-after"] ?? "") ?? 0))
             }
+        }
+    }
+
+    /// Whoever finds no place is told so before anything is read or computed for it, and the time that it takes is counted.
+    @Test func aFullQueueReadsNothing() async throws {
+        var setup = Setup()
+        setup.engine.maxQueuedRequests = 1
+        setup.load.maxRequests = 1
+        try await Self.withServer(setup) { port, llm, _ in
+            let body = Self.endless + ", \"max_tokens\": 900}"
+            let first = Task { try await Self.post(port, "/v1/completions", body).status }
+            while await llm.statistics.runningRequests == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            let second = Task { try await Self.post(port, "/v1/completions", body).status }
+            while await llm.statistics.waitingRequests == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            for path in ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/api/chat"] {
+                #expect(try await Self.post(port, path, "no JSON").status == 429, "\(path)")
+            }
+            // What does not wait for the engine is answered as ever.
+            #expect(try await Self.post(port, "/tokenize", "no JSON").status == 400)
+            let metrics = try await Self.get(port, "/metrics").body
+            #expect(metrics.contains("martlet:request_refusal_time_seconds_count{model_name=\"SmolLM2\"} 5\n"))
+            #expect(metrics.contains("request_success_total{finished_reason=\"rejected\",model_name=\"SmolLM2\"} 5\n"))
+            let statuses = [try await first.value, try await second.value]
+            #expect(statuses == [200, 200])
         }
     }
 

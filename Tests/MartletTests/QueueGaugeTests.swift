@@ -18,4 +18,17 @@ struct QueueGaugeTests {
         gauge.publish(waiting: 0)
         try gauge.enter(3)
     }
+
+    @Test func whoeverFindsItFullCanKnowBefore() throws {
+        let gauge = QueueGauge(limit: 2)
+        try gauge.check()
+        gauge.publish(waiting: 1)
+        try gauge.check()
+        try gauge.enter(1)
+        #expect(throws: EngineError.self) { try gauge.check() }
+        gauge.arrive(1)
+        try gauge.check()
+        gauge.publish(waiting: 2)
+        #expect(throws: EngineError.self) { try gauge.check() }
+    }
 }

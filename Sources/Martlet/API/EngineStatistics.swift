@@ -15,6 +15,9 @@ public struct EngineStatistics: Sendable, Hashable {
     /// Tokens that went through the model: answers, prompts without what was cached, and what preemption made it compute
     /// again.
     public var computedTokens = 0
+    /// How many steps had up to 1, 8, 16, … tokens (`stepTokenBounds`) and more than the bound before; in the last place,
+    /// more than all bounds.
+    public var stepsByTokens = [Int](repeating: 0, count: stepTokenBounds.count + 1)
     public var generatedTokens = 0
     /// Tokens of the prompts of accepted requests.
     public var promptTokens = 0
@@ -32,4 +35,17 @@ public struct EngineStatistics: Sendable, Hashable {
     /// Time spent in steps, and the part of it that the model took.
     public var stepTime: Duration = .zero
     public var modelTime: Duration = .zero
+
+    /// Tokens of a step up to which `stepsByTokens` counts; vLLM's, so that its dashboards fit.
+    public static let stepTokenBounds = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384]
+
+    /// A step computed some tokens.
+    mutating func countStep(tokens: Int, model: Duration, total: Duration) {
+        steps += 1
+        computedTokens += tokens
+        let bounds = Self.stepTokenBounds
+        stepsByTokens[bounds.firstIndex { tokens <= $0 } ?? bounds.count] += 1
+        modelTime += model
+        stepTime += total
+    }
 }

@@ -182,6 +182,11 @@ public final class LLM: Sendable {
         return try await engine.submitPromptly(request)
     }
 
+    /// Whether a request would find a place in the queue, without asking the engine.
+    ///
+    /// - Throws: `queueFull`.
+    package func checkQueue() throws(EngineError) { try engine.gauge.check() }
+
     /// Compiles a structure, or finds out why that can't be, before it is part of a request. It is kept for a while.
     ///
     /// - Throws: `invalidParameter` for `structure`.

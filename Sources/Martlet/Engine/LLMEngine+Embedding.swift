@@ -54,10 +54,7 @@ extension LLMEngine {
             tokens: tokens, promptTokens: tokens,
             promptPositions: entries.reduce(0) { $0 + $1.count * $1.start + $1.count * $1.count / 2 },
             seconds: seconds.seconds)
-        counters.steps += 1
-        counters.computedTokens += tokens
-        counters.modelTime += seconds
-        counters.stepTime += ContinuousClock.now - start
+        counters.countStep(tokens: tokens, model: seconds, total: ContinuousClock.now - start)
         return embeddings.hasWork
     }
 

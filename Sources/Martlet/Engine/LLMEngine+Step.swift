@@ -182,9 +182,6 @@ extension LLMEngine {
         costs.record(
             tokens: step.tokenCount, promptTokens: step.promptTokenCount, promptPositions: step.promptPositionCount,
             seconds: total.seconds)
-        counters.steps += 1
-        counters.computedTokens += step.tokenCount
-        counters.modelTime += model
-        counters.stepTime += total
+        counters.countStep(tokens: step.tokenCount, model: model, total: total)
     }
 }

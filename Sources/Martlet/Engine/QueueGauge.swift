@@ -11,6 +11,12 @@ final class QueueGauge: Sendable {
 
     init(limit: Int) { self.limit = limit }
 
+    /// - Throws: `queueFull` where not even one request has a place.
+    func check() throws(EngineError) {
+        let total = waiting.load(ordering: .relaxed) + coming.load(ordering: .relaxed)
+        guard total < limit else { throw Self.full(total) }
+    }
+
     /// Announces requests.
     ///
     /// - Throws: `queueFull`.
@@ -18,7 +24,11 @@ final class QueueGauge: Sendable {
         let total = waiting.load(ordering: .relaxed) + coming.add(count, ordering: .relaxed).newValue
         guard total > limit else { return }
         coming.subtract(count, ordering: .relaxed)
-        throw EngineError(.queueFull, "\(total - count) requests are waiting already; try again later")
+        throw Self.full(total - count)
+    }
+
+    private static func full(_ count: Int) -> EngineError {
+        EngineError(.queueFull, "\(count) requests are waiting already; try again later")
     }
 
     /// The requests have come.

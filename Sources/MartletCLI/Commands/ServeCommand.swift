@@ -11,8 +11,8 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             OpenAI's /v1/chat/completions, /v1/completions, /v1/responses, /v1/embeddings and /v1/models, Anthropic's /v1/messages, Ollama's \
             /api/chat and the like; /tokenize, /detokenize, /apply-template, /health, /ready, /version and /metrics; a page to \
-            chat at /, and all routes described at /docs. SIGTERM and SIGINT let the requests that are there end first; a \
-            second one does not wait.
+            chat at /, and all routes described at /docs. It listens at once: until the model is loaded, what needs it gets \
+            503. SIGTERM and SIGINT let the requests that are there end first; a second one does not wait.
             """)
 
     @OptionGroup var source: OptionalModelArgument
@@ -21,7 +21,8 @@ struct ServeCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "A YAML or JSON file with options; keys are their names.",
             discussion: """
-                Each option is taken from where it is found first: the command line, the environment (MARTLET_PORT for --port;                 several values with spaces between them), this file, the default. MODEL is called model. \
+                Each option is taken from where it is found first: the command line, the environment (MARTLET_PORT for --port; \
+                several values with spaces between them), this file, the default. MODEL is called model. \
                 MARTLET_CONFIG names a file, too.
                 """))
     var config: String?
@@ -106,7 +107,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.unixSocket = unixSocket
         if let tlsCertificate, let tlsKey {
             options.tls = TLSFiles(certificate: tlsCertificate, key: tlsKey)
-            // Not only when the model is loaded.
+            // What is wrong with them is said before anything else.
             try options.tls?.check()
         }
         options.servesWebPage = !noWebPage
@@ -122,16 +123,19 @@ struct ServeCommand: AsyncParsableCommand {
         var load = limits.applied(to: compute.loadOptions)
         load.maxImagePixels = requestLimits.maxImagePixels
         try template.apply(to: &load)
-        let llm = try await ModelLoading.engine(path, load, engine)
         var logger = Logger(label: "martlet") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = verbose ? .info : .notice
         let name = options.modelNames[0]
         let scheme = options.tls == nil ? "http" : "https"
         let authority = host.contains(":") ? "[\(host)]" : host
-        let server = Server(llm, options: options, version: MartletCommand.version, logger: logger) { port in
-            let place = unixSocket.map { "unix:\($0)" } ?? "\(scheme)://\(authority):\(port)/v1"
-            Terminal.warn("\(name) at \(place)")
+        let place: @Sendable (Int) -> String = { [unixSocket] port in
+            unixSocket.map { "unix:\($0)" } ?? "\(scheme)://\(authority):\(port)"
         }
+        let server = Server(
+            options: options, version: MartletCommand.version, logger: logger,
+            onListening: { Terminal.warn("listening at \(place($0)), loading \(name)") },
+            onReady: { [unixSocket] in Terminal.warn("\(name) at \(place($0))\(unixSocket == nil ? "/v1" : "")") },
+            load: { [load, engine] in try await ModelLoading.engine(path, load, engine, progress: $0) })
         try await server.runUntilSignalled()
     }
 }

@@ -10,10 +10,18 @@ enum ModelLoading {
     }
 
     /// A model with its engine. Tells a terminal how much it can hold.
-    static func engine(_ path: String, _ options: LoadOptions, _ engine: EngineOptions) async throws -> LLM {
+    ///
+    /// - Parameter progress: called with 0 to 1, as the bar is.
+    static func engine(
+        _ path: String, _ options: LoadOptions, _ engine: EngineOptions,
+        progress: @escaping @Sendable (Double) -> Void = { _ in }
+    ) async throws -> LLM {
         let bar = ProgressBar("loading")
         defer { bar.finish() }
-        let llm = try await LLM.load(path, options: options, engine: engine) { bar.update($0) }
+        let llm = try await LLM.load(path, options: options, engine: engine) {
+            bar.update($0)
+            progress($0)
+        }
         bar.finish()
         // For people; whoever reads stderr from a program expects news only.
         guard Terminal.isInteractive else { return llm }

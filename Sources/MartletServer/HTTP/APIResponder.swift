@@ -6,43 +6,39 @@ import Logging
 import Martlet
 import MartletJinja
 import NIOHTTP1
-import Synchronization
 
-/// Finds the route of a request, checks who sent it, and makes responses of errors.
+/// Checks who sent a request, answers what needs no model, and makes responses of errors.
 struct APIResponder: HTTPResponder {
-    let model: ServedModel
     let options: ServerOptions
     let version: String
     let logger: Logger
-    let metrics: ServerMetrics
+    let metrics = ServerMetrics()
+    let state = ServerState()
     private let access: AccessControl
-    private let isDraining = SharedFlag()
 
-    init(model: ServedModel, options: ServerOptions, version: String, logger: Logger) {
-        self.model = model
+    init(options: ServerOptions, version: String, logger: Logger) {
         self.options = options
         self.version = version
         self.logger = logger
-        metrics = ServerMetrics(contextLength: model.llm.contextLength)
         access = AccessControl(options)
+    }
+
+    /// Serves a model from now on.
+    func serve(_ model: ServedModel) {
+        metrics.describe(contextLength: model.llm.contextLength)
+        state.serve(model)
     }
 
     /// No new requests; returns when those that are there have ended, or were ended after the time-out.
     func drain(timeout: Duration) async {
-        isDraining.set()
-        let deadline = Task { [llm = model.llm] in
+        state.beginDraining()
+        guard let llm = state.loadedModel?.llm else { return }
+        let deadline = Task {
             try await Task.sleep(for: timeout)
             await llm.shutdown()
         }
-        await model.llm.drain()
+        await llm.drain()
         deadline.cancel()
-    }
-
-    func checkReadiness() throws(APIError) {
-        guard isDraining.isSet else { return }
-        var error = APIError(503, "The server is shutting down.", code: "service_unavailable")
-        error.type = "server_error"
-        throw error
     }
 
     func respond(to request: Request, context: APIContext) async throws -> Response {
@@ -94,70 +90,26 @@ struct APIResponder: HTTPResponder {
         }
         if path == "/health" || path == "/ready" {
             try Self.check(request, .get)
-            if path == "/ready" { try checkReadiness() }
-            return Response(json: .dictionary([]))
+            guard path == "/ready" else { return Response(json: state.health) }
+            try state.checkReadiness()
+            return Response(json: ServerState.ok)
         }
         try access.checkKey(request)
         switch path {
-        case "/v1/chat/completions": return try await completions(.chat, request, context)
-        case "/v1/completions": return try await completions(.text, request, context)
-        case "/v1/responses": return try await responses(request, context)
-        case "/v1/messages": return try await messages(request, context)
-        case "/v1/messages/count_tokens": return try await countTokens(request, context)
-        case "/v1/embeddings": return try await embeddings(.openAI, request, context)
-        case "/api/embed": return try await embeddings(.ollama, request, context)
-        case "/api/embeddings": return try await embeddings(.ollamaOne, request, context)
-        case "/api/chat": return try await ollama(.chat, request, context)
-        case "/api/generate": return try await ollama(.generate, request, context)
-        case "/api/tags", "/api/ps", "/api/version": return try await ollamaInformation(request)
-        case "/api/show": return try await ollamaShow(request, context)
-        case "/tokenize": return try await tokenize(request, context)
-        case "/apply-template": return try await applyTemplate(request, context)
-        case "/detokenize": return try await detokenize(request, context)
-        case "/openapi.json":
-            try Self.check(request, .get)
-            let facts = OpenAPI.Facts(
-                names: model.names, vocabularySize: model.llm.vocabularySize, contextLength: model.llm.contextLength,
-                embeddingWidth: model.llm.embeddingWidth,
-                seesImages: model.llm.seesImages, hasKeys: !options.apiKeys.isEmpty, limits: options.limits)
-            return Response(json: OpenAPI.document(version: version, facts))
-        case "/version":
+        case "/version", "/api/version":
             try Self.check(request, .get)
             return Response(json: .dictionary([("version", .string(version))]))
         case "/metrics":
             try Self.check(request, .get)
             return Response(
                 text: metrics.text(
-                    await model.llm.statistics, model: model.name,
+                    await state.loadedModel?.llm.statistics, model: options.modelName,
                     prefix: options.usesMetricNamesOfVLLM ? "vllm:" : "martlet:"))
-        case "/v1/models":
-            try Self.check(request, .get)
-            return Response(
-                json: .dictionary([("object", .string("list")), ("data", .list(model.names.map(modelObject)))]))
         default:
-            let prefix = "/v1/models/"
-            guard path.hasPrefix(prefix) else { throw APIError(404, "Unknown path: \(path).", code: "not_found") }
-            try Self.check(request, .get)
-            let name = path.dropFirst(prefix.count).removingPercentEncoding ?? ""
-            guard model.names.contains(name) else { throw APIError.modelNotFound(name) }
-            return Response(json: modelObject(name))
+            let routes = ModelRoutes(
+                model: try state.model(), options: options, version: version, metrics: metrics, state: state)
+            return try await routes.respond(to: request, context)
         }
-    }
-
-    private func modelObject(_ name: String) -> Value {
-        .dictionary([
-            ("id", .string(name)), ("object", .string("model")), ("created", .int(model.created)),
-            ("owned_by", .string("martlet")), ("root", .string(model.name)),
-            ("max_model_len", .int(model.llm.contextLength)),
-            // As llama.cpp tells it.
-            (
-                "meta",
-                .dictionary([
-                    ("n_vocab", .int(model.llm.vocabularySize)), ("n_ctx_train", .int(model.llm.contextLength)),
-                    ("n_embd", .int(model.llm.embeddingWidth)),
-                ])
-            ),
-        ])
     }
 
     static func check(_ request: Request, _ method: HTTPRequest.Method) throws(APIError) {
@@ -170,6 +122,7 @@ struct APIResponder: HTTPResponder {
 
     private func response(to error: APIError, _ style: ErrorStyle) -> Response {
         var response = Response(json: style.document(error), status: style.status(error))
+        if let seconds = error.retryAfterSeconds { response.headers[.retryAfter] = String(seconds) }
         if error.status == 429 {
             response.headers[.retryAfter] = String(metrics.retryAfterSeconds)
             metrics.countRejection()
@@ -207,13 +160,4 @@ extension APIError {
         error.type = "server_error"
         return error
     }
-}
-
-/// Once set it stays set.
-private final class SharedFlag: Sendable {
-    private let flag = Mutex(false)
-
-    var isSet: Bool { flag.withLock { $0 } }
-
-    func set() { flag.withLock { $0 = true } }
 }

@@ -5,7 +5,8 @@ import NIOHTTP1
 import NIOHTTPTypes
 
 /// What no route sees: heads of requests that are too large to have one, bodies that go on behind their answer, and clients
-/// that don't read what they asked for. A handler in each connection's pipeline.
+/// that don't read what they asked for. And how long refusals take, seen from the connection. A handler in each connection's
+/// pipeline.
 final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias OutboundIn = HTTPResponsePart
@@ -17,6 +18,9 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     /// Time that a client may take nothing of an answer.
     private static let stallLimit = TimeAmount.seconds(30)
 
+    private let metrics: ServerMetrics
+    /// When the last request's head was there.
+    private var arrival = ContinuousClock.now
     /// Requests that have no answer yet.
     private var unanswered = 0
     /// A request's head was there, and its end was not.
@@ -24,11 +28,14 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     private var closing: Scheduled<Void>?
     private var stalling: Scheduled<Void>?
 
+    init(_ metrics: ServerMetrics) { self.metrics = metrics }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head:
             unanswered += 1
             isReading = true
+            arrival = .now
         case .body: break
         case .end:
             isReading = false
@@ -38,7 +45,10 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) {
+        switch unwrapOutboundIn(data) {
+        case .head(let head): if head.status.code == 429 { metrics.observeRefusal(.now - arrival) }
+        case .body: break
+        case .end:
             unanswered -= 1
             if isReading {
                 // Whoever sends it a byte at a time would keep the connection for ever.

@@ -11,6 +11,17 @@ struct Histogram: Sendable {
         counts = Array(repeating: 0, count: bounds.count + 1)
     }
 
+    /// Of values that were counted elsewhere.
+    ///
+    /// - Parameter counts: for each bound, and one more for what is beyond.
+    init(_ bounds: [Double], counts: [Int], sum: Double) {
+        precondition(counts.count == bounds.count + 1)
+        self.bounds = bounds
+        self.counts = counts
+        self.sum = sum
+        count = counts.reduce(0, +)
+    }
+
     mutating func observe(_ value: Double) {
         counts[bounds.firstIndex { value <= $0 } ?? bounds.count] += 1
         sum += value

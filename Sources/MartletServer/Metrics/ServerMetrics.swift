@@ -8,11 +8,12 @@ package final class ServerMetrics: Sendable {
         var interToken = Histogram(Buckets.perToken)
         var perToken = Histogram(Buckets.perToken)
         var endToEnd = Histogram(Buckets.latency)
+        var refusal = Histogram(Buckets.refusal)
         var queue = Histogram(Buckets.latency)
         var prefill = Histogram(Buckets.latency)
         var decode = Histogram(Buckets.latency)
-        var promptTokens: Histogram
-        var generationTokens: Histogram
+        var promptTokens = Histogram([])
+        var generationTokens = Histogram([])
         /// By finish reason.
         var finished: [String: Int] = [:]
         /// By status.
@@ -21,17 +22,28 @@ package final class ServerMetrics: Sendable {
         var ends: [ContinuousClock.Instant] = []
     }
 
-    private let state: Mutex<State>
+    private let state = Mutex(State())
 
-    package init(contextLength: Int) {
+    package init() {}
+
+    /// What is known once the model is loaded. There was no request before.
+    ///
+    /// - Parameter contextLength: tokens of prompt and answer together, at most.
+    package func describe(contextLength: Int) {
         let tokens = Buckets.tokens(upTo: contextLength)
-        state = Mutex(State(promptTokens: Histogram(tokens), generationTokens: Histogram(tokens)))
+        state.withLock { state in
+            state.promptTokens = Histogram(tokens)
+            state.generationTokens = Histogram(tokens)
+        }
     }
 
     func countHTTP(status: Int) { state.withLock { $0.responses[status, default: 0] += 1 } }
 
     /// A request found no place in the queue.
     func countRejection() { state.withLock { $0.finished["rejected", default: 0] += 1 } }
+
+    /// A request was refused with 429, this long after its head was there.
+    func observeRefusal(_ time: Duration) { state.withLock { $0.refusal.observe(time.seconds) } }
 
     /// How requests are counted that end with an error.
     static func reason(of error: any Error) -> String {
@@ -83,9 +95,25 @@ package final class ServerMetrics: Sendable {
 
     /// In Prometheus' text format.
     ///
-    /// - Parameter prefix: of the names of metrics.
-    func text(_ statistics: EngineStatistics, model: String, prefix: String = "martlet:") -> String {
+    /// - Parameters:
+    ///   - statistics: of the engine; nil while there is none, and then only responses and the process are told of.
+    ///   - prefix: of the names of metrics.
+    func text(_ statistics: EngineStatistics?, model: String, prefix: String = "martlet:") -> String {
         let labels = "model_name=\"\(Self.escaped(model))\""
+        let state = state.withLock { $0 }
+        var text = ""
+        if let statistics {
+            text += Self.text(statistics, prefix, labels) + Self.text(state, prefix, labels)
+        }
+        text += "# HELP \(prefix)http_requests_total Responses.\n# TYPE \(prefix)http_requests_total counter\n"
+        for (status, count) in state.responses.sorted(by: { $0.key < $1.key }) {
+            text += "\(prefix)http_requests_total{status=\"\(status)\",\(labels)} \(count)\n"
+        }
+        return text + ProcessMetrics.text()
+    }
+
+    /// What the engine does and has done.
+    private static func text(_ statistics: EngineStatistics, _ prefix: String, _ labels: String) -> String {
         func single(_ name: String, _ type: String, _ help: String, _ value: String) -> String {
             "# HELP \(prefix)\(name) \(help)\n# TYPE \(prefix)\(name) \(type)\n\(prefix)\(name){\(labels)} \(value)\n"
         }
@@ -109,15 +137,18 @@ package final class ServerMetrics: Sendable {
                     "spec_decode_num_accepted_tokens_total", "counter", "Of these, part of answers.",
                     "\(speculation.acceptedTokens)")
         }
-        let state = state.withLock { $0 }
-        text +=
+        let steps = Histogram(
+            EngineStatistics.stepTokenBounds.map { Double($0) }, counts: statistics.stepsByTokens,
+            sum: Double(statistics.computedTokens))
+        return text + steps.text(prefix + "iteration_tokens_total", "Tokens of a step of the engine.", labels: labels)
+    }
+
+    /// How requests fared.
+    private static func text(_ state: State, _ prefix: String, _ labels: String) -> String {
+        var text =
             "# HELP \(prefix)request_success_total Requests that ended.\n# TYPE \(prefix)request_success_total counter\n"
         for (reason, count) in state.finished.sorted(by: { $0.key < $1.key }) {
             text += "\(prefix)request_success_total{finished_reason=\"\(reason)\",\(labels)} \(count)\n"
-        }
-        text += "# HELP \(prefix)http_requests_total Responses.\n# TYPE \(prefix)http_requests_total counter\n"
-        for (status, count) in state.responses.sorted(by: { $0.key < $1.key }) {
-            text += "\(prefix)http_requests_total{status=\"\(status)\",\(labels)} \(count)\n"
         }
         for (name, help, histogram) in [
             ("time_to_first_token_seconds", "From arrival to the first token.", state.firstToken),
@@ -130,12 +161,13 @@ package final class ServerMetrics: Sendable {
             ("request_queue_time_seconds", "Until the first token of the prompt was computed.", state.queue),
             ("request_prefill_time_seconds", "From there to the first token.", state.prefill),
             ("request_decode_time_seconds", "From the first token to the last.", state.decode),
+            ("request_refusal_time_seconds", "From a request's head to that of its 429.", state.refusal),
             ("request_prompt_tokens", "Tokens of a prompt.", state.promptTokens),
             ("request_generation_tokens", "Tokens of an answer.", state.generationTokens),
         ] {
             text += histogram.text(prefix + name, help, labels: labels)
         }
-        return text + ProcessMetrics.text()
+        return text
     }
 
     private static func escaped(_ label: String) -> String {
@@ -162,6 +194,9 @@ private enum Buckets {
     static let latency: [Double] = [
         0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
     ]
+
+    /// Of no name in vLLM: refusing should take next to nothing.
+    static let refusal: [Double] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1]
 
     /// 1, 2, 5, 10, …
     static func tokens(upTo limit: Int) -> [Double] {

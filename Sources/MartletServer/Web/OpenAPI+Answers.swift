@@ -72,7 +72,7 @@ extension OpenAPI {
         "Tokens": {"type": "object", "properties": {"count": {"$ref": "#/components/schemas/Count"}, "max_model_len": {"$ref": "#/components/schemas/Count"}, "tokens": {"type": "array", "items": {"$ref": "#/components/schemas/Count"}},
           "token_strs": {"type": ["array", "null"], "items": {"type": "string"}}}, "required": ["count", "max_model_len", "tokens"]},
         "Text": {"type": "object", "properties": {"prompt": {"type": "string"}}, "required": ["prompt"]},
-        "Nothing": {"type": "object", "maxProperties": 0},
+        "Health": {"type": "object", "properties": {"status": {"enum": ["ok", "loading", "draining"]}, "progress": {"type": "number", "minimum": 0, "maximum": 1, "description": "While the model is loaded"}}, "required": ["status"]},
         "Description": {"type": "object", "properties": {"openapi": {"const": "3.1.0"}}, "required": ["openapi", "paths"]}
         """#
 }

@@ -85,9 +85,9 @@ enum OpenAPI {
             answer: "Text"),
         .init(path: "/metrics", method: "get", summary: "Prometheus metrics"),
         .init(path: "/version", method: "get", summary: "The version", answer: "Version"),
-        .init(path: "/health", method: "get", summary: "Whether the server runs", answer: "Nothing", isOpen: true),
+        .init(path: "/health", method: "get", summary: "Whether the server runs", answer: "Health", isOpen: true),
         .init(
-            path: "/ready", method: "get", summary: "Whether the server takes requests", answer: "Nothing", isOpen: true
+            path: "/ready", method: "get", summary: "Whether the server takes requests", answer: "Health", isOpen: true
         ),
         .init(path: "/openapi.json", method: "get", summary: "This description", answer: "Description"),
     ]

@@ -11,6 +11,8 @@ package struct APIError: Error, Sendable, Hashable {
     package var code: String?
     /// The methods that the path has instead of the request's (`Allow` of a 405).
     package var allowedMethods: String?
+    /// When the caller may try again (`Retry-After`), where that is known by now.
+    package var retryAfterSeconds: Int?
     /// The request's time was over.
     package var isTimeout = false
 

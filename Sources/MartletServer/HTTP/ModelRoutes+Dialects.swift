@@ -7,10 +7,10 @@ import MartletCheckpoints
 import MartletJinja
 
 /// Routes of other APIs than OpenAI's completions. Each turns its request into one of those, and its answer back.
-extension APIResponder {
+extension ModelRoutes {
     /// OpenAI's Responses, without memory.
     func responses(_ request: Request, _ context: APIContext) async throws -> Response {
-        let original = try await document(of: request, context)
+        let original = try await document(of: request, context, isQueued: true)
         return try await answer(ResponsesRequest.chat(original), context) { completion, created in
             ResponsesDialect(request: completion, model: model.name, created: created, asked: original)
         }
@@ -19,7 +19,7 @@ extension APIResponder {
     // MARK: Anthropic
 
     func messages(_ request: Request, _ context: APIContext) async throws -> Response {
-        let original = try await document(of: request, context)
+        let original = try await document(of: request, context, isQueued: true)
         return try await answer(AnthropicRequest.chat(original), context) { completion, _ in
             AnthropicDialect(request: completion, model: model.name)
         }
@@ -41,17 +41,15 @@ extension APIResponder {
     func ollama(
         _ route: OllamaRequest.Route, _ request: Request, _ context: APIContext
     ) async throws -> Response {
-        let translation = try OllamaRequest.completion(route, try await document(of: request, context))
+        let translation = try OllamaRequest.completion(
+            route, try await document(of: request, context, isQueued: true))
         return try await answer(translation, context) { completion, _ in
             OllamaDialect(route: route, request: completion, model: model.name)
         }
     }
 
-    func ollamaInformation(_ request: Request) async throws -> Response {
-        try Self.check(request, .get)
-        if request.uri.path == "/api/version" {
-            return Response(json: .dictionary([("version", .string(version))]))
-        }
+    func ollamaModels(_ request: Request) throws -> Response {
+        try APIResponder.check(request, .get)
         let models = model.names.map { name in
             Value.dictionary([
                 ("name", .string(name)), ("model", .string(name)),

@@ -2,7 +2,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 
-extension APIResponder {
+extension ModelRoutes {
     /// - Throws: 400 for fields that nobody knows, where these are refused.
     func checkUnknown(_ fields: [String]) throws(APIError) {
         guard options.refusesUnknownFields, let name = fields.first else { return }

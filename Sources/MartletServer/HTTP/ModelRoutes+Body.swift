@@ -2,15 +2,18 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
+import Martlet
 import MartletJinja
 import NIOCore
 
-extension APIResponder {
+extension ModelRoutes {
     /// The JSON document that a request carries.
     ///
-    /// - Throws: 405, 408, 413, 415, or 400 for what is no JSON.
-    func document(of request: Request, _ context: APIContext) async throws -> Value {
-        try Self.check(request, .post)
+    /// - Parameter isQueued: the request is one for the engine's queue. Where that is full the document is not even read, so
+    ///   that refusing costs next to nothing.
+    /// - Throws: 405, 408, 413, 415, 429, or 400 for what is no JSON.
+    func document(of request: Request, _ context: APIContext, isQueued: Bool = false) async throws -> Value {
+        try APIResponder.check(request, .post)
         if let type = request.headers[.contentType] {
             let media = type.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
             guard media == "application/json" else {
@@ -18,6 +21,13 @@ extension APIResponder {
             }
         }
         let bytes = try await body(of: request, context)
+        if isQueued {
+            do {
+                try model.llm.checkQueue()
+            } catch {
+                throw APIError(error, prompt: "prompt")
+            }
+        }
         do {
             return try Value(strictJSON: bytes, maxDepth: options.limits.jsonDepth)
         } catch {

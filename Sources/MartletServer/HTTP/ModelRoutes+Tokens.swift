@@ -4,7 +4,7 @@ import Martlet
 import MartletJinja
 
 // vLLM's routes for tokens.
-extension APIResponder {
+extension ModelRoutes {
     /// `{"prompt"}` or `{"messages"}` becomes `{"tokens", "count", "max_model_len"}`.
     func tokenize(_ request: Request, _ context: APIContext) async throws -> Response {
         var fields = try RequestFields(try await document(of: request, context))

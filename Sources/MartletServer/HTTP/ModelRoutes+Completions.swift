@@ -6,12 +6,12 @@ import Martlet
 import MartletJinja
 import NIOCore
 
-extension APIResponder {
+extension ModelRoutes {
     /// OpenAI's chat and text completions.
     func completions(
         _ kind: CompletionRequest.Kind, _ request: Request, _ context: APIContext
     ) async throws -> Response {
-        let document = try await document(of: request, context)
+        let document = try await document(of: request, context, isQueued: true)
         let request = Translation(kind: kind, document: document, names: FieldNames())
         return try await answer(request, context) { completion, created in
             CompletionResponse(completion, model: model, created: created)

@@ -4,7 +4,7 @@ import HummingbirdCore
 import Martlet
 import MartletJinja
 
-extension APIResponder {
+extension ModelRoutes {
     /// Vectors of texts, in the order of the texts.
     func embeddings(
         _ route: EmbeddingRequest.Route, _ request: Request, _ context: APIContext
