@@ -1,4 +1,3 @@
-import Dispatch
 import MartletGrammar
 import MartletTokenizers
 import Synchronization
@@ -11,7 +10,7 @@ final class GrammarCache: Sendable {
     /// The last used at the end.
     private let grammars = Mutex<[(structure: OutputStructure, grammar: Grammar)]>([])
 
-    private let queue = DispatchQueue(label: "martlet-grammars")
+    private let thread = QuietThread()
 
     private static let capacity = 16
 
@@ -21,14 +20,11 @@ final class GrammarCache: Sendable {
     func grammar(_ structure: OutputStructure) async throws(EngineError) -> Grammar {
         if let known = take(structure) { return known }
         // What takes long to compile must not hold up others' requests, so it is done elsewhere, one after the other.
-        let result = await withCheckedContinuation { continuation in
-            queue.async {
-                continuation.resume(
-                    returning: Result { () throws(EngineError) -> Grammar in
-                        // Another request may have asked for it meanwhile.
-                        if let known = self.take(structure) { return known }
-                        return try self.compile(structure)
-                    })
+        let result = await thread.run {
+            Result { () throws(EngineError) -> Grammar in
+                // Another request may have asked for it meanwhile.
+                if let known = self.take(structure) { return known }
+                return try self.compile(structure)
             }
         }
         return try result.get()

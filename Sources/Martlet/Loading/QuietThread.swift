@@ -1,0 +1,56 @@
+import Foundation
+
+/// Does one piece of work after the other on a thread that gives way to all others: what one request needs for itself, and what
+/// would hold up the next tokens of the others and the answers to new ones.
+///
+/// There is a thread only while there is work: a priority that was lowered can't be raised again, so it is nobody else's.
+final class QuietThread: @unchecked Sendable {
+    // Guards everything below.
+    private let lock = NSLock()
+    private var work: [@Sendable () -> Void] = []
+    private var isRunning = false
+
+    /// Added to the process's nice value. On a processor that the engine wants as well this is a tenth of it, and all of it where
+    /// the engine waits.
+    private static let niceness: Int32 = 10
+
+    /// Does something behind what was asked for before.
+    func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+        await withCheckedContinuation { continuation in
+            enqueue { continuation.resume(returning: body()) }
+        }
+    }
+
+    private func enqueue(_ body: @escaping @Sendable () -> Void) {
+        let isFirst = lock.withLock {
+            work.append(body)
+            defer { isRunning = true }
+            return !isRunning
+        }
+        guard isFirst else { return }
+        let thread = Thread {
+            Self.lowerPriority()
+            while let body = self.next() { body() }
+        }
+        thread.name = "martlet-quiet"
+        // Grammars nest.
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+
+    private func next() -> (@Sendable () -> Void)? {
+        lock.withLock {
+            isRunning = !work.isEmpty
+            return isRunning ? work.removeFirst() : nil
+        }
+    }
+
+    /// Of this thread: to Linux a thread is a process with its own (setpriority(2), "C library/kernel differences").
+    private static func lowerPriority() {
+        errno = 0
+        let which = __priority_which_t(PRIO_PROCESS.rawValue)
+        let now = getpriority(which, 0)
+        guard errno == 0 else { return }
+        _ = setpriority(which, 0, min(now + niceness, 19))
+    }
+}
