@@ -30,8 +30,21 @@ struct WorkFolder {
         let wanted = try encoder.encode(identity)
         if let found = try? Data(contentsOf: settings), found == wanted { return }
         try? FileManager.default.removeItem(at: url)
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        try wanted.write(to: settings, options: .atomic)
+        try Self.writing(url) { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+        try Self.writing(settings) { try wanted.write(to: settings, options: .atomic) }
+    }
+
+    /// Does what makes a file or a folder, and says why it can't be made: Foundation's errors are for its own developers.
+    private static func writing(_ url: URL, _ body: () throws -> Void) throws {
+        do {
+            try body()
+        } catch {
+            let cause = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
+            let reason =
+                cause?.domain == NSPOSIXErrorDomain
+                ? cause.map { String(cString: strerror(Int32(truncatingIfNeeded: $0.code))) } : nil
+            throw QuantizationError("cannot write \(url.path): \(reason ?? error.localizedDescription)")
+        }
     }
 
     // MARK: Layers
@@ -63,7 +76,7 @@ struct WorkFolder {
         // Not copied: it may be the largest thing in memory.
         let data = Data(
             bytesNoCopy: UnsafeMutableRawPointer(mutating: base), count: bytes.count, deallocator: .none)
-        try data.write(to: partial)
+        try Self.writing(partial) { try data.write(to: partial) }
         try replace(hiddenURL(before: layer), with: partial)
     }
 
@@ -89,7 +102,9 @@ struct WorkFolder {
     func makeResultFolder() throws -> URL {
         let result = url.appending(path: "result")
         try? FileManager.default.removeItem(at: result)
-        try FileManager.default.createDirectory(at: result, withIntermediateDirectories: true)
+        try Self.writing(result) {
+            try FileManager.default.createDirectory(at: result, withIntermediateDirectories: true)
+        }
         return result
     }
 
@@ -106,8 +121,8 @@ struct WorkFolder {
     func checkSpace(_ bytes: Int) throws {
         let attributes = try FileManager.default.attributesOfFileSystem(forPath: url.path)
         guard let free = (attributes[.systemFreeSize] as? NSNumber)?.intValue, free < bytes else { return }
+        func text(_ bytes: Int) -> String { bytes < 1 << 20 ? "\(bytes >> 10) KiB" : "\(bytes >> 20) MiB" }
         throw QuantizationError(
-            "not enough room for \(destination.path): \(bytes >> 20) MiB needed while it is made, \(free >> 20) MiB free"
-        )
+            "not enough room for \(destination.path): \(text(bytes)) needed while it is made, \(text(free)) free")
     }
 }

@@ -90,7 +90,20 @@ public struct Server: Service {
                     // Who waits for the model is told that the server closes before it does.
                     .init(service: model, failureTerminationBehavior: .gracefullyShutdownGroup),
                 ], logger: logger))
-        try await group.run()
+        do {
+            try await group.run()
+        } catch let error as IOError {
+            throw ListenFailure(place: options.place, reason: String(cString: strerror(error.errnoCode)))
+        }
+    }
+
+    /// The server can't listen where it should.
+    public struct ListenFailure: Error, CustomStringConvertible {
+        /// A host and a port, or a path.
+        public let place: String
+        public let reason: String
+
+        public var description: String { "cannot listen at \(place): \(reason)" }
     }
 
     /// Runs until SIGTERM or SIGINT; a second one ends the process at once.

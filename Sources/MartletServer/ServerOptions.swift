@@ -46,6 +46,9 @@ public struct ServerOptions: Sendable {
 
     public init() {}
 
+    /// Where to listen, for people.
+    var place: String { unixSocket ?? (host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)") }
+
     /// The name that answers carry.
     var modelName: String { modelNames.first ?? "default" }
 }

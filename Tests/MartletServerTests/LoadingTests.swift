@@ -174,6 +174,20 @@ struct LoadingTests {
         }
     }
 
+    @Test func aPortThatIsTakenIsNamed() async throws {
+        try await withServer { port, gate, _, _ in
+            var options = ServerOptions()
+            options.port = port
+            var logger = Logger(label: "test")
+            logger.logLevel = .critical
+            let other = Server(options: options, version: "1", logger: logger, load: { try await gate.load($0) })
+            let group = ServiceGroup(configuration: .init(services: [other], logger: logger))
+            let failure = await #expect(throws: Server.ListenFailure.self) { try await group.run() }
+            #expect(failure?.description == "cannot listen at 127.0.0.1:\(port): Address already in use")
+            _ = try await ServerTests.get(port, "/health")
+        }
+    }
+
     @Test func theTimeLeftIsEstimated() {
         #expect(ServerState.secondsLeft(progress: 0, after: .seconds(9)) == 1)
         #expect(ServerState.secondsLeft(progress: 0.5, after: .seconds(9)) == 9)

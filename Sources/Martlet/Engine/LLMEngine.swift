@@ -105,7 +105,9 @@ public actor LLMEngine {
     private func submitAnnounced(
         _ request: EngineRequest, _ count: Int
     ) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-        gauge.arrive(count)
+        // Behind `submit`, which publishes what waits: in between others would find a place that there is not, and wait for the end
+        // of a step to hear so.
+        defer { gauge.arrive(count) }
         return try submit(request)
     }
 
