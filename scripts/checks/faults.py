@@ -5,19 +5,25 @@
 Needs Python's standard library only. Prints a line for each check and `N cases, N ok`; $ONLY runs those whose name contains it.
 """
 
+import contextlib
+import hashlib
+import http.server
 import json
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import statistics
 import struct
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 
-from server import BINARY, MODEL, Cases, Server
+from server import BINARY, MODEL, ROOT, Cases, Server
 
 ENDLESS = {"prompt": "Once upon a time", "ignore_eos": True, "temperature": 0, "max_tokens": 1900}
 
@@ -225,6 +231,42 @@ def signals(cases):
             assert code == 0, f"exit {code}: {server.output()[-500:]}"
             return f"/ready 503 after {ready * 1000:.0f} ms, 4 streams ended with [DONE], exit 0"
 
+    def loading():
+        """From the first moment there is an answer, and SIGTERM ends a server that loads."""
+        seen, refused, ends = set(), 0, []
+        for attempt in range(10):
+            server = Server().launch()
+            try:
+                while True:
+                    assert server.process.poll() is None, server.output()
+                    try:
+                        health = server.get("/health")
+                        break
+                    except OSError:
+                        time.sleep(0.001)
+                listens = time.monotonic() - server.begin
+                assert health.status == 200, health.body
+                seen.add(health.json["status"])
+                answer = server.post("/v1/completions", {"prompt": "x", "max_tokens": 1})
+                if answer.status == 503:
+                    refused += 1
+                    assert answer.error["code"] == "service_unavailable" and 1 <= int(answer.headers["Retry-After"]) <= 60, answer.body
+                    if attempt % 2:
+                        begin = time.monotonic()
+                        code = server.stop()
+                        ends.append(time.monotonic() - begin)
+                        assert code == 0 and ends[-1] < 1, (code, ends[-1], server.output())
+                        continue
+                while server.get("/ready").status != 200:
+                    time.sleep(0.01)
+                assert server.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).status == 200
+                assert f"{server.port}/v1" in server.output(), server.output()
+            finally:
+                assert server.stop() == 0, server.output()
+        assert "loading" in seen and refused and ends, (seen, refused, ends)
+        return (f"listens {listens * 1000:.0f} ms after its start, {refused} of 10 requests came while it loaded: 503; "
+                f"SIGTERM meanwhile: exit 0 after {max(ends) * 1000:.0f} ms at most")
+
     def twice():
         with Server() as server:
             stream = Stream(server)
@@ -279,7 +321,7 @@ def signals(cases):
                 assert again.time_to_ready < 5
                 return f"ready {again.time_to_ready:.2f} s after the restart on the same port, same answer"
 
-    for name, body in [("SIGTERM with 4 streams", terminate), ("SIGTERM twice", twice), ("SIGTERM and the drain's end", timeout),
+    for name, body in [("loading", loading), ("SIGTERM with 4 streams", terminate), ("SIGTERM twice", twice), ("SIGTERM and the drain's end", timeout),
                        ("SIGTERM with an idle connection", idle_keepalive), ("SIGKILL and restart", killed)]:
         cases.run(name, body)
 
@@ -773,6 +815,13 @@ def hostile_structures(cases):
 
 
 def surroundings(cases):
+    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as small:
+        surroundings_in(cases, place, small)
+
+
+def surroundings_in(cases, place, small):
+    """`place` is an empty folder to mount something on, `small` one for a small model."""
+
     def few_files():
         # Both limits: the server may raise the soft one.
         server = Server(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
@@ -805,20 +854,125 @@ def surroundings(cases):
             server.stop()
 
     def no_home():
-        server = Server(environment={"HOME": "/nonexistent"})
-        with server:
-            assert server.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).status == 200
+        for home in ("/nonexistent", None):
+            with Server(environment={"HOME": home}) as server:
+                assert server.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).status == 200
+        # Where downloads go depends on it.
+        without = {"HOME": None, "XDG_CACHE_HOME": None, "MARTLET_MODELS": None}
+        words = fails(martlet("pull", "org/repo", environment=without), "MARTLET_MODELS")
+        listed = martlet("list", environment=without)
+        assert listed.returncode == 0, listed
+        return words
 
     def taken_port():
         with Server() as server:
             other = subprocess.run([BINARY, "serve", MODEL, "--port", str(server.port)], capture_output=True, text=True, timeout=30)
             assert other.returncode not in (0, -4, -5, -11), other
-            assert "in use" in other.stderr and "Fatal" not in other.stderr and len(other.stderr) < 600, other.stderr
+            assert f"cannot listen at 127.0.0.1:{server.port}: Address already in use" in other.stderr and "Fatal" not in other.stderr and len(other.stderr) < 600, other.stderr
             return f"exit {other.returncode}: {other.stderr.strip().splitlines()[-1][-150:]}"
+
+    def martlet(*arguments, through=(), environment=None, directory=None):
+        environment = {n: v for n, v in (os.environ | (environment or {})).items() if v is not None}
+        return subprocess.run([*through, BINARY, *arguments], capture_output=True, text=True, timeout=120, env=environment,
+                              cwd=directory, stdin=subprocess.DEVNULL)
+
+    def fails(result, *words):
+        """A status that says so, and one line that says why. Returns that line."""
+        lines = result.stderr.strip().splitlines()
+        assert result.returncode in range(1, 128), result
+        assert len(lines) == 1 and lines[0].startswith("martlet: error: ") and len(lines[0]) < 400, result
+        assert any(word in lines[0] for word in words), (words, result)
+        return lines[0].removeprefix("martlet: error: ").replace(place, "DIR")
+
+    def on(script):
+        """Runs a command where `place` is a small file system, prepared by the script, which goes with the process."""
+        return ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size=1m none "$0" && {script} && exec "$@"', place]
+
+    # 16 KiB are left.
+    full = on('head -c 1032192 /dev/zero > "$0/fill"')
+    read_only = on('mount -o remount,ro "$0"')
+
+    # A model without a tokenizer, of a size that the full file system does not take.
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(ROOT / "Tests/MartletTests/Fixtures/models/qwen3-window-heads-of-96" / name, small)
+
+    def no_room_for_a_log():
+        log = on('{ cat /dev/zero > "$0/log" 2>/dev/null; exec 2>> "$0/log"; }')
+        server = Server("--verbose", through=log)
+        with server:
+            for _ in range(300):
+                assert server.get("/version").status == 200
+            assert server.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).status == 200
+            assert server.stop() == 0
+        return "300 requests whose log finds no room are served, exit 0"
+
+    def disk_full():
+        lines = [fails(martlet("quantize", small, place + "/q", "--method", "rtn", "--bits", "8", through=full), "room", "space")]
+        requests = Path(small) / "requests.jsonl"
+        requests.write_text("".join(json.dumps({
+            "custom_id": str(i), "method": "POST", "url": "/v1/completions", "body": {"prompt": "x", "max_tokens": 1}}) + "\n"
+            for i in range(100)))
+        lines.append(fails(martlet("batch", str(requests), "--model", MODEL, "--output", place + "/out.jsonl", through=full), "No space left"))
+        lines.append(fails(martlet("logits", MODEL, "--token-ids", "1,2,3", "-o", place + "/l.safetensors", through=full), "No space left"))
+        with hub() as environment:
+            lines.append(fails(martlet("pull", "org/repo", through=full, environment=environment), "room", "space"))
+        return "; ".join(lines)
+
+    def read_only_cache():
+        lines = [fails(martlet("quantize", small, place + "/q", "--method", "rtn", "--bits", "8", through=read_only), "read only", "Read-only file system")]
+        lines.append(fails(martlet("logits", MODEL, "--token-ids", "1,2,3", "-o", place + "/l.safetensors", through=read_only), "Read-only"))
+        lines.append(fails(martlet("serve", MODEL, "--unix-socket", place + "/socket", through=read_only), "Read-only file system"))
+        with hub() as environment:
+            lines.append(fails(martlet("pull", "org/repo", through=read_only, environment=environment), "Read-only", "cannot make"))
+        # Nothing that only reads minds.
+        with Server(through=read_only, environment={"MARTLET_MODELS": place, "XDG_CACHE_HOME": place, "HOME": place}) as server:
+            assert server.post("/v1/completions", {"prompt": "x", "max_tokens": 1}).status == 200
+        answer = martlet("run", MODEL, "Hi", "--max-tokens", "1", through=read_only, environment={"HOME": place, "XDG_STATE_HOME": place})
+        assert answer.returncode == 0, answer
+        return "; ".join(lines)
+
+    @contextlib.contextmanager
+    def hub():
+        """A hub with one small model."""
+        commit = "0123456789" * 4
+        files = {"config.json": b"{}", "model.safetensors": os.urandom(200_000), "tokenizer.json": b"{}"}
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                if "/resolve/" in self.path:
+                    body = files[self.path.rsplit("/", 1)[1]]
+                elif "/tree/" in self.path:
+                    body = json.dumps([{
+                        "type": "file", "path": n, "size": len(d), "oid": "0" * 40,
+                        "lfs": {"oid": hashlib.sha256(d).hexdigest(), "size": len(d)}} for n, d in files.items()]).encode()
+                else:
+                    body = json.dumps({"sha": commit}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                yield {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "MARTLET_MODELS": place}
+            finally:
+                server.shutdown()
+                thread.join()
 
     cases.run("ulimit -n 64", few_files)
     cases.run("no $HOME", no_home)
     cases.run("a port that is taken", taken_port)
+    if subprocess.run([*on("true"), "true"], capture_output=True).returncode == 0:
+        cases.run("disk full, the log", no_room_for_a_log)
+        cases.run("disk full", disk_full)
+        cases.run("a read-only disk", read_only_cache)
+    else:
+        print("skip  disk full, a read-only disk: no file system may be mounted here", flush=True)
 
 
 def cpu_seconds(server):

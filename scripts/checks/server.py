@@ -33,9 +33,10 @@ def free_port():
 class Server:
     """Runs from `start` to `stop`, or inside of a `with`."""
 
-    def __init__(self, *options, environment=None, port=None, before=None, key=None):
-        """`before` runs in the new process before the server does; `key` is one that the server wants."""
-        self.before, self.key = before, key
+    def __init__(self, *options, environment=None, port=None, before=None, key=None, through=()):
+        """`before` runs in the new process before the server does; `key` is one that the server wants; `through` is a command
+        that runs the one behind it, in the same process."""
+        self.before, self.key, self.through = before, key, list(through)
         self.port = port or free_port()
         self.options = list(options)
         self.environment = environment or {}
@@ -46,14 +47,20 @@ class Server:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, within=60):
+    def launch(self):
+        """Starts the process, and waits for nothing."""
         self.log = tempfile.TemporaryFile(mode="w+b")
-        command = [BINARY, "serve", MODEL, "--port", str(self.port), "--served-model-name", NAME, *self.options]
+        command = [*self.through, BINARY, "serve", MODEL, "--port", str(self.port), "--served-model-name", NAME, *self.options]
         command += shlex.split(os.environ.get("SERVE_OPTIONS", ""))
-        begin = time.monotonic()
+        environment = {n: v for n, v in (os.environ | self.environment).items() if v is not None}
+        self.begin = time.monotonic()
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=os.environ | self.environment,
-            preexec_fn=self.before)
+            command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment, preexec_fn=self.before)
+        return self
+
+    def start(self, within=60):
+        self.launch()
+        begin = self.begin
         while time.monotonic() - begin < within:
             if self.process.poll() is not None:
                 break
@@ -166,6 +173,16 @@ class Metrics:
 
     def value(self, name, **labels):
         return sum(v for n, l, v in self.series if n == name and labels.items() <= l.items())
+
+    def bound(self, name, part, since=None):
+        """The histogram's bound that this part of the values is not beyond, in its unit."""
+        def buckets(metrics):
+            return {float(l["le"]): v for n, l, v in metrics.series if n == name + "_bucket"} if metrics else {}
+
+        before = buckets(since)
+        counts = {le: count - before.get(le, 0) for le, count in buckets(self).items()}
+        total = counts.get(float("inf"), 0)
+        return min((le for le, count in counts.items() if total and count >= part * total), default=float("nan"))
 
     @property
     def busy(self):
