@@ -167,6 +167,13 @@ let package = Package(
                 "MartletCLI", "MartletHub", "MartletCheckpoints", "MartletServer", "Martlet", "TestSupport", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
+        // What `Fuzz/Makefile` runs under libFuzzer, replayed.
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "MartletCLI", "MartletServer", "Martlet", "MartletCheckpoints", "MartletGrammar", "MartletGraph",
+                "MartletImages", "MartletJinja", "MartletJSON", "MartletTokenizers", "TestSupport",
+            ], path: "Fuzz/Targets", swiftSettings: settings),
     ],
     cLanguageStandard: .c17
 )

@@ -24,3 +24,22 @@ public indirect enum OutputStructure: Sendable, Hashable {
     /// Repetitions, with a text between two.
     case list(OutputStructure, separator: String, atLeast: Int, atMost: Int?)
 }
+
+extension OutputStructure {
+    /// Byte by byte: texts that Swift calls equal because they look alike ("é" and "e" + accent) are different forms.
+    public static func == (left: Self, right: Self) -> Bool {
+        func same(_ left: String, _ right: String) -> Bool { left.utf8.elementsEqual(right.utf8) }
+        return switch (left, right) {
+        case (.json, .json): true
+        case (.jsonSchema(let a), .jsonSchema(let b)), (.regex(let a), .regex(let b)),
+            (.grammar(let a), .grammar(let b)),
+            (.textWithout(let a), .textWithout(let b)):
+            same(a, b)
+        case (.choice(let a), .choice(let b)): a.elementsEqual(b, by: same)
+        case (.sequence(let a), .sequence(let b)), (.anyOf(let a), .anyOf(let b)): a == b
+        case (.list(let a, let s, let i, let j), .list(let b, let t, let k, let l)):
+            a == b && same(s, t) && i == k && j == l
+        default: false
+        }
+    }
+}

@@ -11,10 +11,15 @@ extension Value {
     /// Reads one JSON document that somebody sent: bytes that are not UTF-8, half of a surrogate pair and keys that come
     /// twice are errors.
     ///
-    /// - Parameter maxDepth: arrays and objects inside each other; `Limits.maxValueDepth` at most.
-    package init(strictJSON bytes: [UInt8], maxDepth: Int = Limits.maxValueDepth) throws(JinjaError) {
+    /// - Parameters:
+    ///   - maxDepth: arrays and objects inside each other; `Limits.maxValueDepth` at most.
+    ///   - maxValues: values in all of them. One takes 48 bytes and more, however short its text.
+    package init(
+        strictJSON bytes: [UInt8], maxDepth: Int = Limits.maxValueDepth, maxValues: Int = .max
+    ) throws(JinjaError) {
         guard String(validating: bytes, as: UTF8.self) != nil else { throw JinjaError(.invalidJSON, "JSON: not UTF-8") }
-        var reader = JSONReader(bytes, isStrict: true, maxDepth: min(maxDepth, Limits.maxValueDepth))
+        var reader = JSONReader(
+            bytes, isStrict: true, maxDepth: min(maxDepth, Limits.maxValueDepth), maxValues: maxValues)
         self = try reader.readDocument()
     }
 
@@ -30,15 +35,20 @@ private struct JSONReader {
     private let bytes: [UInt8]
     private let isStrict: Bool
     private let maxDepth: Int
+    private let maxValues: Int
     private var position = 0
+    private var values = 0
 
     /// Longer integers are refused as in Python, whose conversion takes quadratic time.
     private static let maxDigits = 4300
 
-    init(_ bytes: [UInt8], isStrict: Bool = false, maxDepth: Int = Limits.maxValueDepth) {
+    init(
+        _ bytes: [UInt8], isStrict: Bool = false, maxDepth: Int = Limits.maxValueDepth, maxValues: Int = .max
+    ) {
         self.bytes = bytes
         self.isStrict = isStrict
         self.maxDepth = maxDepth
+        self.maxValues = maxValues
     }
 
     private func failure(_ message: String) -> JinjaError {
@@ -68,6 +78,8 @@ private struct JSONReader {
 
     private mutating func readValue(depth: Int) throws(JinjaError) -> Value {
         skipSpace()
+        values += 1
+        guard values <= maxValues else { throw failure("more than \(maxValues) values") }
         if let byte = current, byte == UInt8(ascii: "{") || byte == UInt8(ascii: "["), depth == maxDepth {
             throw failure("nested more than \(maxDepth) deep")
         }

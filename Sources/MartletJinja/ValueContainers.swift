@@ -52,10 +52,10 @@ package struct ValueDictionary: Sendable {
         return positions[HashableValue(key)]
     }
 
-    /// The same keys with other values.
-    package func mapValues(_ transform: (Value) -> Value) -> ValueDictionary {
+    /// Other keys and values in the same order.
+    package func map(_ transform: (Value) -> Value) -> ValueDictionary {
         var result = ValueDictionary()
-        for (key, value) in zip(keys, values) { result.set(key, transform(value)) }
+        for (key, value) in zip(keys, values) { result.set(transform(key), transform(value)) }
         return result
     }
 

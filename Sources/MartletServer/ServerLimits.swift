@@ -12,6 +12,8 @@ public struct ServerLimits: Sendable, Hashable {
     public var headerCount = 100
     /// Arrays and objects inside each other. 128 is what the reader's stack allows.
     public var jsonDepth = 128
+    /// Values in a body. Without it, 16 MB of them take a gigabyte.
+    public var jsonValues = 1_000_000
 
     // MARK: Completions
 

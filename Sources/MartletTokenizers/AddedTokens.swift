@@ -28,6 +28,9 @@ struct AddedTokens: Sendable {
     private let byID: [TokenID: Int]
     private let raw: Matchers
     private let normalized: Matchers
+    /// Control tokens as they are spelled, and the length of the longest: those that don't begin with a letter.
+    private let special: ByteTrie
+    private let longestSpecial: Int
 
     /// One trie for text of users, one for text that may spell special tokens.
     private struct Matchers: Sendable {
@@ -38,6 +41,7 @@ struct AddedTokens: Sendable {
     init(_ tokens: [Token], normalizer: Normalizer?) throws(TokenizerError) {
         var raw = Matchers()
         var normalized = Matchers()
+        var special = ByteTrie()
         for (index, token) in tokens.enumerated() {
             guard token.content.count <= Self.maximumLength else {
                 throw .unsupported("the added token \(token.id) has \(token.content.count) bytes")
@@ -48,11 +52,17 @@ struct AddedTokens: Sendable {
                 matchers.all.insert(content, value: Int32(index))
                 if !token.isSpecial { matchers.ordinary.insert(content, value: Int32(index)) }
             }
+            // What begins with a letter is a word as well, which must stay one: templates compare roles.
+            if token.isSpecial, let first = token.content.first, !Character(Unicode.Scalar(first)).isLetter {
+                special.insert(token.content, value: Int32(index))
+            }
             if token.isNormalized { insert(into: &normalized) } else { insert(into: &raw) }
         }
         self.tokens = tokens
         self.raw = raw
         self.normalized = normalized
+        self.special = special
+        longestSpecial = tokens.reduce(0) { $1.isSpecial ? max($0, $1.content.count) : $0 }
         byID = Dictionary(tokens.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { $1 })
     }
 
@@ -105,6 +115,27 @@ struct AddedTokens: Sendable {
         }
         if textStart < text.count { segments.append(.text(textStart..<text.count)) }
         return segments
+    }
+
+    /// Whether a text, normalized, spells a control token that is looked for there.
+    func spellsSpecial(normalized text: [UInt8]) -> Bool {
+        guard hasNormalized else { return false }
+        let segments = text.withUnsafeBufferPointer { split($0, normalized: true, parseSpecial: true) }
+        return segments.contains { if case .token(let id) = $0 { isSpecial(id) } else { false } }
+    }
+
+    /// Where the beginning of a control token ends that a text stops in, or nil. White space behind it does not count.
+    func endOfUnfinishedSpecial(_ text: [UInt8]) -> Int? {
+        text.withUnsafeBufferPointer { text in
+            var end = text.count
+            while end > 0, let scalar = Self.scalar(before: end, in: text), Self.isSpace(scalar.value) {
+                end -= scalar.length
+            }
+            for start in max(0, end - longestSpecial)..<end where special.canStart(with: text[start]) {
+                if special.hasString(beginningWith: text, from: start, to: end) { return end }
+            }
+            return nil
+        }
     }
 
     private static let spaces = ScalarBitmap(UnicodeProperties.whitespace)

@@ -73,7 +73,7 @@ package struct ChatTemplate: Sendable {
     }
 
     /// The tokens of the rendered prompt. What the template spells becomes special tokens; what `messages`, `tools` and the
-    /// other variables spell stays text. The first token is never doubled.
+    /// other variables spell, names of members included, stays text. The first token is never doubled.
     ///
     /// - Parameter isContinued: see `render`.
     package func tokens(_ context: [String: Value], isContinued: Bool = false) throws(JinjaError) -> [TokenID] {
@@ -88,10 +88,9 @@ package struct ChatTemplate: Sendable {
 
     private func guarded(_ value: Value) -> Value {
         switch value {
-        case .string(let text): .string(SpecialTokenGuard.guarding(text, tokenizer.addedTokens))
+        case .string(let text): .string(SpecialTokenGuard.guarding(text, tokenizer))
         case .list(let list): .list(list.elements.map(guarded))
-        case .dictionary(let dictionary):
-            .dictionary(dictionary.mapValues(guarded))
+        case .dictionary(let dictionary): .dictionary(dictionary.map(guarded))
         default: value
         }
     }

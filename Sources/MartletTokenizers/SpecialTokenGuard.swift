@@ -7,8 +7,10 @@ enum SpecialTokenGuard {
     /// U+FDD0: Unicode sets it aside for use inside a program.
     private static let mark: [UInt8] = [0xEF, 0xB7, 0x90]
 
-    /// `text` with the spelling of every special token broken.
-    static func guarding(_ text: String, _ tokens: AddedTokens) -> String {
+    /// `text` with the spelling of every special token broken, also of one that it only begins: the template may put the rest
+    /// behind it, out of the next part of the same message.
+    static func guarding(_ text: String, _ tokenizer: Tokenizer) -> String {
+        let tokens = tokenizer.addedTokens
         var bytes = Array(text.utf8)
         // A mark that came with the text would be taken out later: what was not there can't be missed.
         _ = remove(from: &bytes)
@@ -29,6 +31,13 @@ enum SpecialTokenGuard {
             position = range.upperBound
         }
         breakSpelling(upTo: bytes.count)
+        if let end = tokens.endOfUnfinishedSpecial(result) { result.insert(contentsOf: mark, at: end) }
+        // Normalized text can't be broken from here: it is not looked at for special tokens where there is any mark.
+        if tokens.hasNormalized, result.count == bytes.count,
+            tokens.spellsSpecial(normalized: tokenizer.normalizer?.normalize(bytes) ?? bytes)
+        {
+            result += mark
+        }
         return String(decoding: result, as: UTF8.self)
     }
 

@@ -74,6 +74,18 @@ struct PatternTests {
         #expect(throws: GrammarError.self) { try Vocabulary.grammar(.grammar(grammar)) }
     }
 
+    /// Compiled structures are kept and looked up by what they are.
+    @Test func structuresAreEqualByTheirBytes() {
+        let (composed, decomposed) = ("\u{E9}", "e\u{301}")
+        for make in [OutputStructure.jsonSchema, OutputStructure.regex, OutputStructure.grammar] {
+            #expect(make(composed) == make(composed) && make(composed) != make(decomposed))
+        }
+        #expect(OutputStructure.choice(["a", composed]) != .choice(["a", decomposed]))
+        let list = OutputStructure.list(.choice([composed]), separator: ",", atLeast: 1, atMost: 2)
+        #expect(OutputStructure.sequence([.json, list]) == .sequence([.json, list]))
+        #expect(OutputStructure.sequence([.json, list]) != .sequence([.json, .choice([decomposed])]))
+    }
+
     @Test func structuresArePutTogether() throws {
         let call = OutputStructure.sequence([.choice(["<a>"]), .regex("[0-9]+"), .choice(["</a>"])])
         let calls = OutputStructure.list(call, separator: "\n", atLeast: 0, atMost: 2)

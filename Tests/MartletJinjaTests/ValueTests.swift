@@ -31,6 +31,12 @@ import Testing
         #expect(throws: JinjaError.self) { try Value(strictJSON: Array(text.utf8)) }
     }
 
+    @Test func valuesOfADocumentAreCounted() throws {
+        let text = Array(#"{"a": [1, 2, {}]}"#.utf8)
+        #expect(throws: Never.self) { try Value(strictJSON: text, maxValues: 5) }
+        #expect(throws: JinjaError.self) { try Value(strictJSON: text, maxValues: 4) }
+    }
+
     @Test func strictJSONIsUTF8() throws {
         #expect(throws: JinjaError.self) { try Value(strictJSON: [0x22, 0xFF, 0x22]) }
         #expect(throws: JinjaError.self) { try Value(strictJSON: [0x22, 0xED, 0xA0, 0x80, 0x22]) }

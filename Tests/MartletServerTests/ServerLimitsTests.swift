@@ -15,6 +15,7 @@ struct ServerLimitsTests {
         setup.options.limits.headerBytes = 2048
         setup.options.limits.headerCount = 20
         setup.options.limits.jsonDepth = 6
+        setup.options.limits.jsonValues = 60
         setup.options.limits.choices = 2
         setup.options.limits.prompts = 2
         setup.options.limits.messages = 3
@@ -65,6 +66,14 @@ struct ServerLimitsTests {
             let deep = try await ServerTests.post(
                 port, "/v1/completions", #"{"prompt": "a", "metadata": [[[[[[1]]]]]]}"#)
             #expect(deep.error?["code"] as? String == "invalid_json")
+            let zeros = Array(repeating: "0", count: 60).joined(separator: ",")
+            let wide = try await ServerTests.post(
+                port, "/v1/completions", "{\"prompt\": \"a\", \"metadata\": [\(zeros)]}")
+            #expect(wide.error?["code"] as? String == "invalid_json", "\(wide.body)")
+            let call = #"{"function": {"name": "f", "arguments": "{\"a\": [\#(zeros)]}"}}"#
+            let history = "{\"messages\": [{\"role\": \"assistant\", \"tool_calls\": [\(call)]}]}"
+            let arguments = try await ServerTests.post(port, "/v1/chat/completions", history)
+            #expect(arguments.error?["param"] as? String == "messages[0].tool_calls[0].function.arguments")
             let large = "{\"prompt\": \"\(String(repeating: "a", count: 4000))\"}"
             #expect(try await ServerTests.post(port, "/v1/completions", large).status == 413)
             let long = ["X-Long": String(repeating: "a", count: 1100)]

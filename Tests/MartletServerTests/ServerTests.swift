@@ -414,6 +414,29 @@ struct ServerTests {
         }
     }
 
+    /// Nothing but the open paths, spelled exactly, is there without a key, whatever the method.
+    @Test func oddSpellingsOfPathsNeedAKeyToo() async throws {
+        var setup = Setup()
+        setup.options.apiKeys = ["secret"]
+        try await Self.withServer(setup) { port, _, _ in
+            for path in [
+                "/v1/models/", "//v1/models", "/v1//models", "/metrics/", "//metrics", "/./metrics", "/METRICS",
+                "/%6detrics",
+                "/health/", "//health", "/health/../metrics", "/health/..%2fmetrics", "/health%2f..%2fmetrics",
+                "/health;/metrics",
+                "/healthz", "/docs/../metrics", "/ready/x", "http://localhost/metrics", "/metrics?/health",
+                "/v1/models/%2e%2e/%00",
+            ] {
+                for method in ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"] {
+                    let request = HTTPClient.request(method, path, headers: ["Access-Control-Request-Method": "GET"])
+                    let response = try await HTTPClient.exchange(port: port, request)
+                    #expect([401, 400].contains(response.status), "\(method) \(path): \(response.status)")
+                    #expect(!response.body.contains("martlet:"))
+                }
+            }
+        }
+    }
+
     @Test func otherSitesAreKeptOut() async throws {
         var setup = Setup()
         setup.options.allowedHosts = ["box.example"]

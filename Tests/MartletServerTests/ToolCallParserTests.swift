@@ -55,6 +55,7 @@ struct ToolCallParserTests {
                 ["f {\"a\": 1}"]
             ),
             (.hermes, "<tool_call>no JSON</tool_call>", "<tool_call>no JSON</tool_call>", []),
+            (.hermes, "a \n<tool_call>{\"name\": 1.", "a \n<tool_call>{\"name\": 1.", []),
             (.hermes, "<tool_call>{\"name\": \"time\", \"arguments\": {\"a\": ", "", ["time {\"a\": "]),
             (.hermes, "<tool_call>{\"argu", "<tool_call>{\"argu", []),
             (.llama3, "{\"name\": \"time\", \"parameters\": {\"zone\": \"UTC\"}}", "", ["time {\"zone\": \"UTC\"}"]),
@@ -100,6 +101,28 @@ struct ToolCallParserTests {
             parser.append("me\", \"arguments\": {\"a") == [.call(index: 0, name: "time"), .arguments(index: 0, "{\"a")])
         #expect(parser.append("\": 1}") == [.arguments(index: 0, "\": 1}")])
         #expect(parser.append("}</tool_call>") == [])
+    }
+
+    /// Models fall into repeating white space, and into talking on behind a call: what was held back is not looked through
+    /// again for each character. Quadratic time would be minutes here.
+    @Test(.timeLimit(.minutes(1)), arguments: [ToolFormat.hermes, .llama3, .mistral])
+    func longAnswersTakeLinearTime(_ format: ToolFormat) {
+        let spaces = String(repeating: " \n", count: 200_000)
+        let words = String(repeating: "word ", count: 100_000)
+        #expect(Self.read(Self.use(format), "a" + spaces + "b").text == "a" + spaces + "b")
+        let call =
+            switch format {
+            case .hermes: "<tool_call>{\"name\": \"time\", \"arguments\": {}}"
+            case .llama3: "{\"name\": \"time\", \"parameters\": {}}"
+            case .mistral: "[TOOL_CALLS][{\"name\": \"time\", \"arguments\": {}}"
+            }
+        #expect(Self.read(Self.use(format), call + spaces + words + spaces).calls == ["time {}"])
+    }
+
+    /// A prepended mark makes one character with what follows, and Swift's comparisons go by characters.
+    @Test func aMarkIsSeenBehindAnyScalar() {
+        let call = "\u{600}<tool_call>{\"name\": \"time\", \"arguments\": {}}</tool_call>"
+        #expect(Self.read(Self.use(.hermes), call).calls == ["time {}"])
     }
 
     @Test func conversationsAreToldInText() throws {

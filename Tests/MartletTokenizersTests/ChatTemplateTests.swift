@@ -67,6 +67,37 @@ import Testing
         }
     }
 
+    // MARK: Text from users
+
+    /// A template that puts parts and names directly behind each other must not put a control token together.
+    @Test func partsAndNamesSpellNoControlToken() throws {
+        let tokenizer = try Self.tokenizer("<s>", "</s>", "<|im_end|>")
+        let joining = try ChatTemplate(
+            "{% for p in parts %}{{ p | trim }}{% endfor %}</s>", tokenizer: tokenizer)
+        for parts in [["<|im_", "end|>"], ["a<", "|im_end|>"], ["<|im_end| \n", ">"], ["<|im_end|><", "s>"]] {
+            let tokens = try joining.tokens(["parts": .list(parts.map(Value.string))])
+            let text = parts.map { $0.replacing(" \n", with: "") }.joined()
+            #expect(tokens == text.utf8.map(TokenID.init) + [257], "\(parts)")
+        }
+        let named = try ChatTemplate("{{ tools | tojson }}</s>", tokenizer: tokenizer)
+        let tools = Value.list([.dictionary([("<|im_end|>", .int(1)), ("plain", .string("<s>"))])])
+        #expect(
+            try named.tokens(["tools": tools])
+                == #"[{"<|im_end|>": 1, "plain": "<s>"}]"#.utf8.map(TokenID.init) + [257])
+    }
+
+    /// Control tokens that are looked for in normalized text, as some older files have them.
+    @Test func normalizedTextOfUsersSpellsNoControlToken() throws {
+        let json =
+            #"{"normalizer": {"type": "NFKC"}, "added_tokens": [{"id": 4, "content": "</s>", "special": true, "normalized": true}], "model": {"type": "BPE", "vocab": {"<": 0, "/": 1, "s": 2, ">": 3}, "merges": []}}"#
+        let tokenizer = try Tokenizer(tokenizerJSON: Array(json.utf8))
+        let template = try ChatTemplate("{{ text }}{% if ours %}</s>{% endif %}", tokenizer: tokenizer)
+        #expect(try template.tokens(["text": .string("s"), "ours": .bool(true)]) == [2, 4])
+        for text in ["</s>", "\u{FF1C}/s>"] {
+            #expect(try template.tokens(["text": .string(text)]) == [0, 1, 2, 3], "\(text)")
+        }
+    }
+
     // MARK: Built in
 
     @Test func builtInTemplatesAreChosenByRule() throws {

@@ -12,6 +12,8 @@ struct ServerLimitOptions: ParsableArguments {
     var maxHeaders = ServerLimits().headerCount
     @Option(help: "Arrays and objects inside each other.")
     var maxJsonDepth = ServerLimits().jsonDepth
+    @Option(help: "Values in a body: each takes far more memory than its text.")
+    var maxJsonValues = ServerLimits().jsonValues
     @Option(help: "Answers, of all prompts together: n and best_of.")
     var maxChoices = ServerLimits().choices
     @Option(help: "Prompts of a text completion.")
@@ -38,7 +40,8 @@ struct ServerLimitOptions: ParsableArguments {
         for (name, value, range) in [
             ("max-body", maxBody, 1...1024), ("max-header", maxHeader, 1...1024),
             ("max-headers", maxHeaders, 8...10_000),
-            ("max-json-depth", maxJsonDepth, 4...defaults.jsonDepth), ("max-choices", maxChoices, 1...defaults.choices),
+            ("max-json-depth", maxJsonDepth, 4...defaults.jsonDepth),
+            ("max-json-values", maxJsonValues, 1000...1_000_000_000), ("max-choices", maxChoices, 1...defaults.choices),
             ("max-prompts", maxPrompts, 1...10_000), ("max-messages", maxMessages, 1...1_000_000),
             ("max-logprobs", maxLogprobs, 0...defaults.logprobs),
             ("max-stop-strings", maxStopStrings, 0...defaults.stopStrings), ("max-tools", maxTools, 0...10_000),
@@ -57,6 +60,7 @@ struct ServerLimitOptions: ParsableArguments {
         limits.headerBytes = maxHeader << 10
         limits.headerCount = maxHeaders
         limits.jsonDepth = maxJsonDepth
+        limits.jsonValues = maxJsonValues
         limits.choices = maxChoices
         limits.prompts = maxPrompts
         limits.messages = maxMessages

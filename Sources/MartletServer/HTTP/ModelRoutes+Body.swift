@@ -29,7 +29,8 @@ extension ModelRoutes {
             }
         }
         do {
-            return try Value(strictJSON: bytes, maxDepth: options.limits.jsonDepth)
+            return try Value(
+                strictJSON: bytes, maxDepth: options.limits.jsonDepth, maxValues: options.limits.jsonValues)
         } catch {
             throw APIError(400, "We could not parse the body of your request: \(error.message).", code: "invalid_json")
         }

@@ -31,7 +31,7 @@ struct ToolCallParser: Sendable {
     /// Nothing but white space so far.
     private var isAtStart = true
     private(set) var callCount = 0
-    /// The only call that was asked for is there: what follows is dropped, as in the other formats.
+    /// All calls are there: what follows is dropped.
     private var isOver = false
 
     init(_ use: ToolUse) {
@@ -57,8 +57,7 @@ struct ToolCallParser: Sendable {
     }
 
     private mutating func flush(_ events: inout [Event]) {
-        let isOnlySpace = pending.allSatisfy(\.isWhitespace)
-        if !pending.isEmpty, !(isOnlySpace && (callCount > 0 || isAtStart)) { events.append(.text(pending)) }
+        if !pending.isEmpty, !(pending.isBlank && (callCount > 0 || isAtStart)) { events.append(.text(pending)) }
         pending = ""
     }
 
@@ -110,12 +109,17 @@ struct ToolCallParser: Sendable {
     }
 
     private mutating func takeText(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        let isBehindSpace = pending.unicodeScalars.last?.properties.isWhitespace ?? true
         pending.unicodeScalars.append(scalar)
-        if pending.hasSuffix(mark) {
-            pending.unicodeScalars.removeLast(mark.unicodeScalars.count)
-            // White space in front of a call belongs to neither.
-            if !pending.allSatisfy(\.isWhitespace) { events.append(.text(pending)) }
-            pending = mark
+        // More of the white space that is held back: it must not be looked through again and again.
+        if isBehindSpace, scalar.properties.isWhitespace { return }
+        if pending.ends(with: mark) {
+            let text = String(String.UnicodeScalarView(pending.unicodeScalars.dropLast(mark.unicodeScalars.count)))
+            // White space in front of a call belongs to neither; it comes back where the call turns out to be none.
+            if !text.isBlank {
+                events.append(.text(text))
+                pending = mark
+            }
             hasBegun = false
             mode = .beforeCall
             return
@@ -188,6 +192,7 @@ struct ToolCallParser: Sendable {
     private mutating func takeAfterCall(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
         if isOver { return }
         pending.unicodeScalars.append(scalar)
+        if scalar.properties.isWhitespace { return }
         let rest = pending.trimmed
         switch format {
         case .hermes:
@@ -206,6 +211,9 @@ struct ToolCallParser: Sendable {
             } else if rest == ToolFormat.mistralStart {
                 pending = ""
                 mode = .beforeCall
+            } else if !ToolFormat.mistralStart.hasPrefix(rest) {
+                // No more calls. Beside calls there is no text in these formats.
+                if hasBegun { isOver = true } else { giveUp(&events) }
             }
         }
     }
@@ -224,6 +232,13 @@ struct ToolCallParser: Sendable {
 }
 
 extension String {
+    fileprivate var isBlank: Bool { unicodeScalars.allSatisfy { $0.properties.isWhitespace } }
+
+    /// By scalars: `hasSuffix` would not see a mark behind a scalar that it makes one character with.
+    fileprivate func ends(with mark: String) -> Bool {
+        unicodeScalars.suffix(mark.unicodeScalars.count).elementsEqual(mark.unicodeScalars)
+    }
+
     fileprivate var trimmed: String {
         let scalars = unicodeScalars.drop { $0.properties.isWhitespace }
         let end = scalars.reversed().prefix { $0.properties.isWhitespace }.count

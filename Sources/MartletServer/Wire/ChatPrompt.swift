@@ -39,7 +39,7 @@ extension RequestFields {
         guard elements.count <= model.limits.messages else {
             throw .value("messages", "may have \(model.limits.messages) messages at most")
         }
-        var reader = MessageReader(seesImages: llm.seesImages, maximumImages: model.limits.images)
+        var reader = MessageReader(seesImages: llm.seesImages, limits: model.limits)
         var messages: [Value] = []
         for (index, element) in elements.enumerated() {
             messages.append(try reader.message(element, "messages[\(index)]"))

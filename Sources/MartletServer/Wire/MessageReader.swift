@@ -5,14 +5,15 @@ import MartletJinja
 struct MessageReader {
     /// Whether contents may show images: the template then gets them in parts.
     let seesImages: Bool
-    /// How many of them.
-    let maximumImages: Int
+    private let limits: ServerLimits
     /// The files that were shown so far.
     private(set) var images: [Data] = []
+    /// Of the arguments of calls so far.
+    private var argumentBytes = 0
 
-    init(seesImages: Bool, maximumImages: Int) {
+    init(seesImages: Bool, limits: ServerLimits) {
         self.seesImages = seesImages
-        self.maximumImages = maximumImages
+        self.limits = limits
     }
 
     mutating func message(_ value: Value, _ path: String) throws(APIError) -> Value {
@@ -31,7 +32,7 @@ struct MessageReader {
         var calls: [Value] = []
         if let value = object["tool_calls"], value.isPresent {
             guard role == "assistant" else { throw .value("\(path).tool_calls", "is for messages of the assistant") }
-            calls = try Self.toolCalls(value, "\(path).tool_calls")
+            calls = try toolCalls(value, "\(path).tool_calls")
         }
         var content = Value.string("")
         if let value = object["content"], value.isPresent {
@@ -74,8 +75,8 @@ struct MessageReader {
                 texts.append(text)
                 list.append(Self.part(text))
             case "image_url" where seesImages:
-                guard images.count < maximumImages else {
-                    throw .value("messages", "may show \(maximumImages) images at most")
+                guard images.count < limits.images else {
+                    throw .value("messages", "may show \(limits.images) images at most")
                 }
                 images.append(try Self.image(part["image_url"] ?? .null, "\(path).image_url"))
                 list.append(.dictionary([("type", .string("image"))]))
@@ -111,7 +112,7 @@ struct MessageReader {
 
     /// `{"id", "type": "function", "function": {"name", "arguments"}}`. Arguments come as JSON in a string; templates write
     /// them themselves, so they get the object.
-    private static func toolCalls(_ value: Value, _ path: String) throws(APIError) -> [Value] {
+    private mutating func toolCalls(_ value: Value, _ path: String) throws(APIError) -> [Value] {
         guard let elements = value.array else { throw .type(path, expected: "an array of objects", got: value) }
         var calls: [Value] = []
         for (index, element) in elements.enumerated() {
@@ -128,6 +129,11 @@ struct MessageReader {
             try RequestFields.requireFunction(call["type"], "\(path).type")
             var arguments = function["arguments"] ?? .dictionary([])
             if let text = arguments.asString {
+                // Two bytes may be a value, which takes far more.
+                argumentBytes += text.utf8.count
+                guard argumentBytes <= 2 * limits.jsonValues else {
+                    throw .value("\(path).function.arguments", "is too large, together with those before")
+                }
                 arguments = (text.isEmpty ? .dictionary([]) : try? Value(strictJSON: Array(text.utf8))) ?? .null
             } else if arguments.isNull {
                 arguments = .dictionary([])

@@ -4,28 +4,31 @@ package import MartletJinja
 ///
 /// `null` counts as absent, as in OpenAI's API.
 package struct RequestFields {
-    private var members: [(name: String, value: Value)] = []
+    private let object: ValueDictionary
+    private var taken: Set<String> = []
 
     /// - Throws: 400 if the document is no object.
     package init(_ document: Value) throws(APIError) {
         guard case .dictionary(let object) = document else {
             throw APIError(400, "The body must be a JSON object, but is \(document.jsonTypeName).")
         }
-        for (key, value) in zip(object.keys, object.values) {
-            if value.isNull { continue }
-            members.append((key.asString ?? "", value))
-        }
+        self.object = object
     }
 
     /// Names that nobody took, in the order of the document.
-    package var remaining: [String] { members.map(\.name) }
+    package var remaining: [String] { rest.map(\.0) }
 
     /// What nobody took.
-    var rest: [(String, Value)] { members.map { ($0.name, $0.value) } }
+    var rest: [(String, Value)] {
+        zip(object.keys, object.values).compactMap { key, value in
+            let name = key.asString ?? ""
+            return value.isNull || taken.contains(name) ? nil : (name, value)
+        }
+    }
 
     package mutating func take(_ name: String) -> Value? {
-        guard let index = members.firstIndex(where: { $0.name == name }) else { return nil }
-        return members.remove(at: index).value
+        guard let value = object[name], !value.isNull, taken.insert(name).inserted else { return nil }
+        return value
     }
 
     mutating func string(_ name: String) throws(APIError) -> String? {

@@ -83,4 +83,15 @@ struct ByteTrie: Sendable {
             if values[Int(node)] >= 0 { body(index - position, values[Int(node)]) }
         }
     }
+
+    /// Whether a stored string begins with the text from `start` to `end`.
+    func hasString(beginningWith text: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int) -> Bool {
+        var node: Int32 = 0
+        for index in start..<end {
+            let slot = slot(node, text[index])
+            if keys[slot] < 0 { return false }
+            node = children[slot]
+        }
+        return true
+    }
 }

@@ -1,3 +1,5 @@
+@testable import MartletCheckpoints
+
 /// Reads every row of a tensor in every way.
 func readTensor(_ tensor: StoredTensor) {
     let columns = tensor.columns
@@ -27,8 +29,3 @@ func readTensor(_ tensor: StoredTensor) {
         }
     }
 }
-
-/// Keeps the optimizer from dropping what was read.
-@inline(never)
-func consume(_ value: Int) { sink = sink &+ value }
-nonisolated(unsafe) private var sink = 0
