@@ -109,7 +109,7 @@ class Load:
                 return False
         if not text.rstrip(b"\r\n").endswith(b"data: [DONE]"):
             self.problems.append(f"a stream ended with {text[-100:]}")
-        if b'"error"' in text:
+        if b'data: {"error"' in text:  # And not a text that is this word.
             self.problems.append(f"an error in a stream: {text[-300:]}")
         self.finish(text.count(b"data: {") - 1, body)
         return True
