@@ -45,6 +45,40 @@ static void silu_multiply(const float *gate, const float *up, int64_t count, flo
     map_binary(vector_silu_multiply, gate, up, count, out);
 }
 
+// MARK: - 8-bit floats
+
+enum { F8_BLOCK = 64 };
+
+// The e4m3 number nearest to value / divisor, times scale. Every step is exact or rounds once, so that plain C, which the
+// compiler turns into vectors, gives the same bits on every instruction set.
+CK_TEMPLATE float nearest_f8(float value, float divisor, float scale) {
+    value /= divisor;
+    // Below 2^-6 codes are multiples of 2^-9, the unit in the last place of what is added; above, 3 bits of fraction stay.
+    // Both round to the nearest, ties to even.
+    const float small = (value + 0x1.8p14f) - 0x1.8p14f;
+    const uint32_t bits = ck_bits(value);
+    const uint32_t rounded = (bits + 0x7ffff + ((bits >> 20) & 1)) & 0xfff00000;
+    return ((bits & 0x7fffffff) < ck_bits(0x1p-6f) ? small : ck_float(rounded)) * scale;
+}
+
+// Through a buffer, so that rows that are rounded in place do not look as if elements depended on each other.
+static void round_to_f8(const float *row, int64_t columns, float *out) {
+    // Magnitudes compare like their bit patterns, and what is not a number is the largest.
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < columns; i++) {
+        const uint32_t magnitude = ck_bits(row[i]) & 0x7fffffff;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    const float scale = ck_float(largest) / 448, divisor = scale > 0 ? scale : 1;
+    float block[F8_BLOCK];
+    int64_t i = 0;
+    for (; i + F8_BLOCK <= columns; i += F8_BLOCK) {
+        for (int j = 0; j < F8_BLOCK; j++) block[j] = nearest_f8(row[i + j], divisor, scale);
+        memcpy(out + i, block, sizeof block);
+    }
+    for (; i < columns; i++) out[i] = nearest_f8(row[i], divisor, scale);
+}
+
 // RMSNorm (Zhang and Sennrich, 2019). Element i is squared into lane i mod 4 VECTOR_WIDTH: four chains of
 // multiply-adds, so that they overlap. The product with the weight comes last, as in the reference implementations.
 static void rms_norm(const float *row, const float *weight, float epsilon, int64_t columns, float *out) {
@@ -130,6 +164,7 @@ CK_TEMPLATE void fill_elementwise(ck_kernels *table) {
     table->multiply = multiply;
     table->silu = silu;
     table->silu_multiply = silu_multiply;
+    table->round_to_f8 = round_to_f8;
     table->gelu[CK_GELU_ERF] = gelu_erf;
     table->gelu[CK_GELU_TANH] = gelu_tanh;
     table->gelu[CK_GELU_QUICK] = gelu_quick;

@@ -95,42 +95,6 @@ extension Walk {
         }
     }
 
-    /// One row. A value that isn't finite stays what it is, and makes NaN or zeros of the others, in this row alone.
-    func roundToFloat8(_ x: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>, _ width: Int) {
-        typealias Lanes = SIMD8<Float>
-        typealias Bits = SIMD8<UInt32>
-        func load(_ column: Int) -> Lanes {
-            if column &+ 8 <= width { return UnsafeRawPointer(x + column).loadUnaligned(as: Lanes.self) }
-            var rest = Lanes.zero
-            for lane in 0..<width &- column { rest[lane] = x[column &+ lane] }
-            return rest
-        }
-        // Magnitudes compare like their bit patterns, and what is not a number is the largest.
-        var largest = Bits.zero
-        for column in stride(from: 0, to: width, by: 8) {
-            let bits = unsafeBitCast(load(column), to: Bits.self) & 0x7FFF_FFFF
-            largest.replace(with: bits, where: bits .> largest)
-        }
-        let scale = Float(bitPattern: largest.max()) / 448
-        let divisor = scale > 0 ? scale : 1
-        for column in stride(from: 0, to: width, by: 8) {
-            let value = load(column) / divisor
-            // Below 2^-6 codes are multiples of 2^-9, the unit in the last place of what is added; above, 3 bits of
-            // fraction stay. Both round to the nearest, ties to even.
-            let small = (value + 0x1.8p14) - 0x1.8p14
-            let bits = unsafeBitCast(value, to: Bits.self)
-            let rounded = (bits &+ 0x7FFFF &+ ((bits &>> 20) & 1)) & 0xFFF0_0000
-            var result = unsafeBitCast(rounded, to: Lanes.self)
-            result.replace(with: small, where: (bits & 0x7FFF_FFFF) .< Float(0x1p-6).bitPattern)
-            result *= scale
-            if column &+ 8 <= width {
-                UnsafeMutableRawPointer(out + column).storeBytes(of: result, as: Lanes.self)
-            } else {
-                for lane in 0..<width &- column { out[column &+ lane] = result[lane] }
-            }
-        }
-    }
-
     func layerNorm(
         _ weight: UnsafePointer<Float>, _ bias: UnsafePointer<Float>, _ epsilon: Float, _ x: Rows, _ out: Rows,
         _ worker: Int

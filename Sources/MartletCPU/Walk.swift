@@ -97,7 +97,7 @@ struct Walk {
         case .groupRows(let count, let x, let out): groupRows(count, x, out)
         case .reorder(let order, let x, let out): reorder(order, x, out, worker)
         case .roundToFloat8(let x, let out):
-            forEachRow(out) { row in roundToFloat8(x.row(row), out.row(row), out.width) }
+            forEachRow(out) { row in kernels.pointee.round_to_f8(x.row(row), Int64(out.width), out.row(row)) }
         case .swiGLU(let gate, let up, let out): swiGLU(gate, up, out, worker)
         case .rope(let table, let headDim, let x, let out): rope(table, headDim: headDim, x, out)
         case .storeKV(let layer, let k, let v): storeKV(layer, k, v)

@@ -105,9 +105,9 @@ struct CheckpointAssembler {
     }
 
     private func writeJSON(_ value: [String: Any], to url: URL) throws {
-        try JSONSerialization.data(
-            withJSONObject: value, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        ).write(to: url)
+        let data = try JSONSerialization.data(
+            withJSONObject: value, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+        try QuantizationError.naming(url) { try data.write(to: url) }
     }
 
     /// Everything small beside the weights: tokenizer files, templates, generation settings, licences.
@@ -118,7 +118,9 @@ struct CheckpointAssembler {
             let values = try from.resolvingSymlinksInPath().resourceValues(forKeys: [.isRegularFileKey])
             guard values.isRegularFile == true else { continue }
             // Read and written, so that a link in the hub's cache becomes a file.
-            try Data(contentsOf: from, options: .alwaysMapped).write(to: folder.appending(path: name))
+            let data = try Data(contentsOf: from, options: .alwaysMapped)
+            let to = folder.appending(path: name)
+            try QuantizationError.naming(to) { try data.write(to: to) }
         }
     }
 

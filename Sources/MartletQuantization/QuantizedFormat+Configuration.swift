@@ -10,7 +10,8 @@ extension QuantizedFormat {
             ]
         case .gptq:
             return [
-                "quant_method": "gptq", "checkpoint_format": "gptq", "bits": settings.bits, "group_size": group,
+                "quant_method": "gptq", "checkpoint_format": settings.isSymmetric ? "gptq" : "gptq_v2",
+                "bits": settings.bits, "group_size": group,
                 "sym": settings.isSymmetric, "desc_act": settings.actOrder, "damp_percent": settings.damping,
                 "lm_head": false, "true_sequential": true, "static_groups": false,
             ]

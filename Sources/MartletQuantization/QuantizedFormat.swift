@@ -2,7 +2,8 @@
 package enum QuantizedFormat: String, Sendable, CaseIterable, Codable {
     /// AutoAWQ's GEMM version: 4 bits, eight output columns in a word.
     case awq
-    /// GPTQModel's (and AutoGPTQ's) version 1: codes of consecutive inputs in a word, zero points less one.
+    /// GPTQModel's: codes of consecutive inputs in a word. Symmetric codes are written in version 1, which stores zero points less
+    /// one and which every reader knows; others in version 2, as GPTQModel refuses zero points of version 1 that it hasn't made.
     case gptq
     /// compressed-tensors `pack-quantized`: weights only.
     case packQuantized = "pack-quantized"
@@ -91,7 +92,7 @@ extension QuantizedFormat {
         for row in 0..<rows {
             for group in 0..<groups {
                 // The grid's zero points are 1 at least.
-                let stored = UInt32(matrix.zeros[row * groups + group]) - 1
+                let stored = UInt32(matrix.zeros[row * groups + group]) - (matrix.isSymmetric ? 1 : 0)
                 zeros[group * (rows / perWord) + row / perWord] |= stored << UInt32(row % perWord * bits)
             }
         }

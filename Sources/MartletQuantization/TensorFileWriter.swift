@@ -20,17 +20,14 @@ struct TensorFileWriter {
         }
         let handle = try FileHandle(forWritingTo: url)
         defer { try? handle.close() }
-        do {
-            try handle.write(contentsOf: try header(entries))
-            for entry in entries {
-                let data = try bytes(entry)
-                precondition(data.count == entry.byteCount)
-                try handle.write(contentsOf: data)
-            }
-            try handle.synchronize()
-        } catch let error as CocoaError {
-            throw QuantizationError("cannot write \(url.path): \(error.localizedDescription)")
+        let header = try header(entries)
+        try QuantizationError.naming(url) { try handle.write(contentsOf: header) }
+        for entry in entries {
+            let data = try bytes(entry)
+            precondition(data.count == entry.byteCount)
+            try QuantizationError.naming(url) { try handle.write(contentsOf: data) }
         }
+        try QuantizationError.naming(url) { try handle.synchronize() }
     }
 
     static func write(_ tensors: [OutputTensor], to url: URL) throws {

@@ -14,7 +14,7 @@ struct WorkFolder {
         let source: [String]
         let calibration: String?
         /// Raised when the same settings give other results than before.
-        var version = 2
+        var version = 3
     }
 
     let url: URL
@@ -30,21 +30,10 @@ struct WorkFolder {
         let wanted = try encoder.encode(identity)
         if let found = try? Data(contentsOf: settings), found == wanted { return }
         try? FileManager.default.removeItem(at: url)
-        try Self.writing(url) { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
-        try Self.writing(settings) { try wanted.write(to: settings, options: .atomic) }
-    }
-
-    /// Does what makes a file or a folder, and says why it can't be made: Foundation's errors are for its own developers.
-    private static func writing(_ url: URL, _ body: () throws -> Void) throws {
-        do {
-            try body()
-        } catch {
-            let cause = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-            let reason =
-                cause?.domain == NSPOSIXErrorDomain
-                ? cause.map { String(cString: strerror(Int32(truncatingIfNeeded: $0.code))) } : nil
-            throw QuantizationError("cannot write \(url.path): \(reason ?? error.localizedDescription)")
+        try QuantizationError.naming(url) {
+            try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         }
+        try QuantizationError.naming(settings) { try wanted.write(to: settings, options: .atomic) }
     }
 
     // MARK: Layers
@@ -76,7 +65,7 @@ struct WorkFolder {
         // Not copied: it may be the largest thing in memory.
         let data = Data(
             bytesNoCopy: UnsafeMutableRawPointer(mutating: base), count: bytes.count, deallocator: .none)
-        try Self.writing(partial) { try data.write(to: partial) }
+        try QuantizationError.naming(partial) { try data.write(to: partial) }
         try replace(hiddenURL(before: layer), with: partial)
     }
 

@@ -56,6 +56,42 @@ import Testing
         #expect(results[3].bitPattern == 0 && results[4].bitPattern == Float(-0.0).bitPattern)
     }
 
+    /// The nearest of all numbers that e4m3 has, ties to even codes, times the scale: on every instruction set.
+    @Test(arguments: attentionInstructionSets)
+    func nearestFloat8(_ instructionSet: String) {
+        let kernels = ck_select(instructionSet)!.pointee
+        // Positive codes in order: subnormals are multiples of 2^-9; the largest is 448.
+        let numbers = (0...126).map { code in
+            let (exponent, fraction) = (code >> 3, Float(code & 7))
+            return exponent == 0
+                ? fraction * 0x1p-9 : (1 + fraction / 8) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
+        }
+        func nearest(_ value: Float) -> Float {
+            let magnitude = value.magnitude
+            let best = numbers.indices.min {
+                let (a, b) = ((numbers[$0] - magnitude).magnitude, (numbers[$1] - magnitude).magnitude)
+                return a == b ? $0 % 2 < $1 % 2 : a < b
+            }!
+            return value.sign == .minus ? -numbers[best] : numbers[best]
+        }
+        var noise = AttentionNoise(seed: 6)
+        // With a largest value of 448 the scale is 1, and codes, their midpoints and what lies around them meet it.
+        let midpoints = zip(numbers, numbers.dropFirst()).map { ($0 + $1) / 2 }
+        let exact = [448] + numbers + midpoints.flatMap { [$0, -$0, $0.nextUp, $0.nextDown] } + [-0.0, 1e-30]
+        for row in [exact] + Self.counts.map({ noise.next(count: $0).map { $0 * 3 } }) {
+            let scale = row.map(\.magnitude).max()! / 448
+            let expected = row.map { nearest($0 / scale) * scale }
+            var out = row
+            out.withUnsafeMutableBufferPointer { kernels.round_to_f8($0.baseAddress, Int64(row.count), $0.baseAddress) }
+            #expect(out == expected, "\(row.count) columns")  // zeros lose their sign
+        }
+        for special in [[Float](repeating: 0, count: 70), [1, .infinity, 2], [1, .nan, 2]] {
+            var out = special
+            kernels.round_to_f8(special, Int64(special.count), &out)
+            #expect(special[1] == 0 ? out == special : !out[1].isFinite && (out[0].isNaN || out[0] == 0))
+        }
+    }
+
     @Test(arguments: attentionInstructionSets)
     func geluIsAccurateEverywhere(_ instructionSet: String) {
         let kernels = ck_select(instructionSet)!

@@ -74,6 +74,25 @@ import Testing
         }
     }
 
+    /// Kernels that unpack a block of weights once for many tokens: more than they keep sums of, and several activation blocks.
+    @Test(arguments: [Layout.f8ByBF16, .f8, .bf16], [(tokens: 300, rows: 67, columns: 310), (27, 35, 16416)])
+    func bitsDoNotDependOnManyTokens(_ layout: Layout, _ shape: (tokens: Int, rows: Int, columns: Int)) throws {
+        let weights = Weights(layout, rows: shape.rows, columns: shape.columns)
+        let packed = weights.packed()
+        let activations = randomActivations(tokens: shape.tokens, columns: shape.columns)
+        for name in layout.instructionSets {
+            let kernels = try linearKernels(name)
+            let whole = try linear(
+                weights, packed: packed, activations: activations, tokens: shape.tokens, kernels: kernels)
+            for tokens in [1, 8, 13, shape.tokens - 1] {
+                let part = try linear(
+                    weights, packed: packed, activations: Array(activations.suffix(tokens * shape.columns)),
+                    tokens: tokens, kernels: kernels)
+                #expect(sameBits(part, whole.suffix(tokens * shape.rows)), "\(name) \(tokens) tokens")
+            }
+        }
+    }
+
     /// output = output + (sum + bias), each addition rounded once, in this order.
     @Test(arguments: Layout.all) func biasAndAccumulationComeLastInOrder(_ layout: Layout) throws {
         let weights = Weights(layout, rows: 33, columns: 64)

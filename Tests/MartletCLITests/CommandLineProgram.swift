@@ -31,9 +31,11 @@ enum CommandLineProgram {
 
     /// Runs it to its end. Standard output and error go to files, so that neither can fill up and block.
     ///
-    /// - Parameter environment: variables beside those of the tests.
+    /// - Parameters:
+    ///   - environment: variables beside those of the tests.
+    ///   - largestFile: bytes at which a file can grow no more: writing fails as on a full disk, with another reason.
     static func run(
-        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:]
+        _ arguments: [String], input: Data = Data(), environment: [String: String] = [:], largestFile: Int? = nil
     ) throws -> Result {
         guard let executable else { throw NotBuilt() }
         let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-cli-\(UUID().uuidString)")
@@ -47,6 +49,12 @@ enum CommandLineProgram {
         let process = Process()
         process.executableURL = executable
         process.arguments = arguments
+        if let largestFile {
+            // In blocks of 512 bytes. Without the trap a signal would end the program.
+            let script = "trap '' XFSZ; ulimit -f \(largestFile / 512); exec \"$@\""
+            process.executableURL = URL(filePath: "/bin/sh")
+            process.arguments = ["-c", script, "sh", executable.path] + arguments
+        }
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = try FileHandle(forReadingFrom: files[0])
         process.standardOutput = try FileHandle(forWritingTo: files[1])

@@ -124,7 +124,7 @@ import Testing
             let group = Int(groups[4 * column])
             let code = try reader.word("qweight", column / perWord, row) >> UInt32(column % perWord * bits) & mask
             let zero = try reader.word("qzeros", group, row / perWord) >> UInt32(row % perWord * bits) & mask
-            return (Float(code) - Float(zero + 1)) * (try reader.half("scales", group, row))
+            return (Float(code) - Float(isSymmetric ? zero + 1 : zero)) * (try reader.half("scales", group, row))
         }
     }
 

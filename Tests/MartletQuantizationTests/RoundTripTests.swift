@@ -107,7 +107,8 @@ private struct PackedFile {
             return (0..<outputs).map { output in
                 (0..<groups.shape[0]).map { input in
                     let group = Int(groups.bytes.loadUnaligned(fromByteOffset: 4 * input, as: Int32.self))
-                    return Float(codes(input, output) - zeros(group, output) - 1) * scales(group, output)
+                    let zero = zeros(group, output) + (settings.isSymmetric ? 1 : 0)
+                    return Float(codes(input, output) - zero) * scales(group, output)
                 }
             }
         case .packQuantized:

@@ -277,6 +277,8 @@ static void check_elementwise(int64_t count) {
     SAME("silu");
     neon->silu_multiply(a, b, count, result), portable->silu_multiply(a, b, count, expected);
     SAME("silu_multiply");
+    neon->round_to_f8(b, count, result), portable->round_to_f8(b, count, expected);
+    SAME("round_to_f8");
     neon->add(a, b, count, result), portable->add(a, b, count, expected);
     SAME("add");
     neon->multiply(a, b, count, result), portable->multiply(a, b, count, expected);

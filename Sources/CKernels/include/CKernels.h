@@ -200,6 +200,9 @@ typedef struct ck_kernels {
     void (*gelu[CK_GELU_COUNT])(const float *x, int64_t count, float *out);
     // out = silu(gate) * up, the same arithmetic as `silu` then `multiply`.
     void (*silu_multiply)(const float *gate, const float *up, int64_t count, float *out);
+    // out = the nearest 8-bit floats (e4m3) to row / scale, times scale = largest magnitude / 448. In place is allowed. A value
+    // that isn't finite stays what it is, and makes NaN or zeros of the others.
+    void (*round_to_f8)(const float *row, int64_t columns, float *out);
 
     // One row (the K and V vectors of one position and KV head) into slot 0 ..< 64 of a page.
     void (*kv_store[CK_KV_TYPE_COUNT])(const float *key, const float *value, int64_t head_dim, void *page, int64_t slot);

@@ -12,8 +12,7 @@ struct BitsAndBytesLinearMethod: LinearMethod {
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
         let path = name + ".weight"
-        let mark = marks.first { weights.contains("\(name).\($0)") } ?? marks[0]
-        let stored = try weights.tensor("\(name).\(mark)")
+        let stored = try weights.tensor("\(name).\(mark(of: name, in: weights))")
         let state = try BitsAndBytesState(stored)
         guard state.shape == [rows, columns] else {
             throw stored.failure("is of a matrix \(state.shape), expected [\(rows), \(columns)]")

@@ -11,7 +11,7 @@ struct Float8LinearMethod: LinearMethod {
     func weight(
         _ name: String, rows: Int, columns: Int, keepsColumnOrder: Bool, from weights: Weights
     ) throws(CheckpointError) -> LinearWeight {
-        let scales = marks.first { weights.contains("\(name).\($0)") } ?? marks[0]
+        let scales = mark(of: name, in: weights)
         return try weight(
             name, weights.tensor(name + ".weight", .f8_e4m3, shape: [rows, columns]),
             scales: weights.tensor("\(name).\(scales)"), roundsActivations: weights.roundsActivations)

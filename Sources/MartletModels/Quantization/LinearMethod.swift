@@ -18,6 +18,13 @@ package protocol LinearMethod: Sendable {
     ) throws(CheckpointError) -> LinearWeight
 }
 
+extension LinearMethod {
+    /// Which of the marks the layer `name` has; the first where it has none, which is then the tensor that is missed.
+    func mark(of name: String, in weights: Weights) -> String {
+        marks.first { weights.contains("\(name).\($0)") } ?? marks[0]
+    }
+}
+
 extension QuantizationConfiguration {
     var linearMethod: any LinearMethod {
         switch method {
