@@ -91,7 +91,7 @@ struct WorkFolder {
     func makeResultFolder() throws -> URL {
         let result = url.appending(path: "result")
         try? FileManager.default.removeItem(at: result)
-        try Self.writing(result) {
+        try QuantizationError.naming(result) {
             try FileManager.default.createDirectory(at: result, withIntermediateDirectories: true)
         }
         return result
