@@ -2,7 +2,6 @@
 //
 // A zmm register holds 2 columns of 16 rows; vdpbf16ps multiplies them by a token's 2 activations, broadcast, and adds
 // both products to the lane's float sum (odd column first, each step rounded to nearest even, subnormals as zero).
-// Tiles of two panels share each broadcast activation.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -12,7 +11,7 @@
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma,f16c"))),  \
     apply_to = function)
-#include "avx512.h"
+#include "avx512bf16.h"
 
 CK_TEMPLATE void bf16_tile(const int panels, const int tokens, const ck_linear *job, const ck_tiles *at) {
     const uint8_t *first = ck_panel_at(job, CK_BF16, at->panel), *second = ck_panel_at(job, CK_BF16, at->panel + 1);
@@ -20,16 +19,7 @@ CK_TEMPLATE void bf16_tile(const int panels, const int tokens, const ck_linear *
     __m512 sums[2][CK_TILE];
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) sums[0][t] = sums[1][t] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < job->columns; k += 2, first += 64, second += 64, activations += 2 * tokens) {
-        const __m512bh weights = (__m512bh)_mm512_load_si512(first);
-        const __m512bh more_weights = panels > 1 ? (__m512bh)_mm512_load_si512(second) : weights;
-#pragma clang loop unroll(full)
-        for (int t = 0; t < tokens; t++) {
-            const __m512bh activation = (__m512bh)ck_broadcast_word(activations + 2 * t);
-            sums[0][t] = _mm512_dpbf16_ps(sums[0][t], weights, activation);
-            if (panels > 1) sums[1][t] = _mm512_dpbf16_ps(sums[1][t], more_weights, activation);
-        }
-    }
+    ck_add_bf16_products(panels, tokens, first, second, job->columns, activations, sums);
     ck_store_rows(job, at->panel, at->token, sums[0], tokens);
     if (panels > 1) ck_store_rows(job, at->panel + 1, at->token, sums[1], tokens);
 }

@@ -5,7 +5,8 @@
 // for bf16 weights; after 128 columns a multiply-add with the row's scale adds the block's sum to the output's.
 //
 // Unpacking takes half as long as multiplying a tile of 8 tokens. With more tokens a block of two panels is unpacked once,
-// into 8 KB of the first-level cache, and meets up to 128 tokens there; the order of operations per output stays.
+// into 8 KB of the first-level cache, and meets up to 128 tokens there (1.06 times the speed of prompts of 64 and 512 tokens of
+// SmolLM2 on Zen 4); the order of operations per output stays.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -15,7 +16,7 @@
 #pragma clang attribute push(                                                                               \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx512vbmi,avx2,fma,f16c"))), \
     apply_to = function)
-#include "avx512.h"
+#include "avx512bf16.h"
 
 // The bytes of the bf16 values of the codes 0 ..< 128, 2^-8 times what they mean: the scales are 2^8 times theirs.
 static uint8_t lower_bytes[128] __attribute__((aligned(64)));
@@ -143,20 +144,10 @@ CK_TEMPLATE void unpack_block(const uint8_t *block, int64_t count, uint8_t *unpa
 // Adds what `count` unpacked columns contribute to a tile: the arithmetic of `f8_tile` for one block.
 CK_TEMPLATE void unpacked_tile(const int panels, const int tokens, wide_scratch *scratch, const uint8_t *const *blocks,
                                int64_t count, const uint16_t *activations, int64_t tile) {
-    const uint8_t *first = scratch->weights[0], *second = scratch->weights[1];
     __m512 block[WIDE_PANELS][CK_TILE];
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) block[0][t] = block[1][t] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < count; k += 2, first += 64, second += 64, activations += 2 * tokens) {
-        const __m512bh weights = (__m512bh)_mm512_load_si512(first);
-        const __m512bh more_weights = panels > 1 ? (__m512bh)_mm512_load_si512(second) : weights;
-#pragma clang loop unroll(full)
-        for (int t = 0; t < tokens; t++) {
-            const __m512bh activation = (__m512bh)ck_broadcast_word(activations + 2 * t);
-            block[0][t] = _mm512_dpbf16_ps(block[0][t], weights, activation);
-            if (panels > 1) block[1][t] = _mm512_dpbf16_ps(block[1][t], more_weights, activation);
-        }
-    }
+    ck_add_bf16_products(panels, tokens, scratch->weights[0], scratch->weights[1], count, activations, block);
 #pragma clang loop unroll(full)
     for (int p = 0; p < panels; p++) {
         const __m512 scale = _mm512_load_ps(blocks[p]);

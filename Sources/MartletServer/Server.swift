@@ -153,14 +153,13 @@ private struct ModelService: Service {
                 continuation.yield(.loaded(.failure(error)))
             }
         }
-        if let llm = try await served() {
-            async let status: Void = logStatus(of: llm)
-            try? await gracefulShutdown()
-            await responder.drain(timeout: options.drainTimeout)
-            _ = await status
-        } else {
-            await responder.drain(timeout: options.drainTimeout)
+        guard let llm = try await served() else {
+            return await responder.drain(timeout: options.drainTimeout)
         }
+        async let status: Void = logStatus(of: llm)
+        try? await gracefulShutdown()
+        await responder.drain(timeout: options.drainTimeout)
+        _ = await status
     }
 
     /// Waits until the model is served.
@@ -177,8 +176,8 @@ private struct ModelService: Service {
                 llm = loaded
                 responder.serve(
                     ServedModel(
-                        loaded, names: options.modelNames.isEmpty ? [options.modelName] : options.modelNames,
-                        created: Int(Date().timeIntervalSince1970), limits: options.limits))
+                        loaded, names: options.names, created: Int(Date().timeIntervalSince1970),
+                        limits: options.limits))
             }
             guard let port, llm != nil else { continue }
             onReady(port)

@@ -46,9 +46,12 @@ public struct ServerOptions: Sendable {
 
     public init() {}
 
-    /// Where to listen, for people.
-    var place: String { unixSocket ?? (host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)") }
+    /// The host as it stands in front of a port, in a URL for one.
+    package var hostInURL: String { host.contains(":") ? "[\(host)]" : host }
 
-    /// The name that answers carry.
-    var modelName: String { modelNames.first ?? "default" }
+    /// Where to listen, for people.
+    var place: String { unixSocket ?? "\(hostInURL):\(port)" }
+
+    /// What the model is called where nobody gave it a name, too.
+    var names: [String] { modelNames.isEmpty ? ["default"] : modelNames }
 }

@@ -1,14 +1,18 @@
 import Foundation
+import Synchronization
 
 /// Does one piece of work after the other on a thread that gives way to all others: what one request needs for itself, and what
 /// would hold up the next tokens of the others and the answers to new ones.
 ///
 /// There is a thread only while there is work: a priority that was lowered can't be raised again, so it is nobody else's.
-final class QuietThread: @unchecked Sendable {
-    // Guards everything below.
-    private let lock = NSLock()
-    private var work: [@Sendable () -> Void] = []
-    private var isRunning = false
+final class QuietThread: Sendable {
+    private struct State {
+        var work: [@Sendable () -> Void] = []
+        /// There is a thread.
+        var isRunning = false
+    }
+
+    private let state = Mutex(State())
 
     /// Added to the process's nice value. On a processor that the engine wants as well this is a tenth of it, and all of it where
     /// the engine waits.
@@ -22,10 +26,10 @@ final class QuietThread: @unchecked Sendable {
     }
 
     private func enqueue(_ body: @escaping @Sendable () -> Void) {
-        let isFirst = lock.withLock {
-            work.append(body)
-            defer { isRunning = true }
-            return !isRunning
+        let isFirst = state.withLock { state in
+            state.work.append(body)
+            defer { state.isRunning = true }
+            return !state.isRunning
         }
         guard isFirst else { return }
         let thread = Thread {
@@ -39,9 +43,9 @@ final class QuietThread: @unchecked Sendable {
     }
 
     private func next() -> (@Sendable () -> Void)? {
-        lock.withLock {
-            isRunning = !work.isEmpty
-            return isRunning ? work.removeFirst() : nil
+        state.withLock { state in
+            state.isRunning = !state.work.isEmpty
+            return state.isRunning ? state.work.removeFirst() : nil
         }
     }
 

@@ -127,9 +127,8 @@ struct ServeCommand: AsyncParsableCommand {
         logger.logLevel = verbose ? .info : .notice
         let name = options.modelNames[0]
         let scheme = options.tls == nil ? "http" : "https"
-        let authority = host.contains(":") ? "[\(host)]" : host
-        let place: @Sendable (Int) -> String = { [unixSocket] port in
-            unixSocket.map { "unix:\($0)" } ?? "\(scheme)://\(authority):\(port)"
+        let place: @Sendable (Int) -> String = { [unixSocket, host = options.hostInURL] port in
+            unixSocket.map { "unix:\($0)" } ?? "\(scheme)://\(host):\(port)"
         }
         let server = Server(
             options: options, version: MartletCommand.version, logger: logger,

@@ -103,7 +103,7 @@ struct APIResponder: HTTPResponder {
             try Self.check(request, .get)
             return Response(
                 text: metrics.text(
-                    await state.loadedModel?.llm.statistics, model: options.modelName,
+                    await state.loadedModel?.llm.statistics, model: options.names[0],
                     prefix: options.usesMetricNamesOfVLLM ? "vllm:" : "martlet:"))
         default:
             let routes = ModelRoutes(

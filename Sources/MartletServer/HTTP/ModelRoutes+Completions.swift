@@ -22,7 +22,7 @@ extension ModelRoutes {
     func answer(
         _ request: Translation, _ context: APIContext, dialect: (CompletionRequest, _ created: Int) -> any Dialect
     ) async throws -> Response {
-        try checkReadiness()
+        try state.checkDraining()
         let disconnection = try await context.disconnection
         do {
             return try await answer(request, disconnection, dialect: dialect)

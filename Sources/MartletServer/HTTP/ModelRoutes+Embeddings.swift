@@ -11,7 +11,7 @@ extension ModelRoutes {
     ) async throws -> Response {
         let start = ContinuousClock.now
         let document = try await document(of: request, context)
-        try checkReadiness()
+        try state.checkDraining()
         var embedding = try EmbeddingRequest(route, document, for: model)
         try checkUnknown(embedding.unknownFields)
         embedding.options.timeout = options.requestTimeout

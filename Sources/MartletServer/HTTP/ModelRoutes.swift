@@ -13,9 +13,6 @@ struct ModelRoutes: Sendable {
     let metrics: ServerMetrics
     let state: ServerState
 
-    /// - Throws: 503 while the server shuts down.
-    func checkReadiness() throws(APIError) { try state.checkDraining() }
-
     func respond(to request: Request, _ context: APIContext) async throws -> Response {
         let path = request.uri.path
         switch path {
