@@ -101,12 +101,12 @@ import Testing
         options.maxQueuedRequests = 4
         let engine = try LLMEngineTests.engine(model, options: options)
         let error = await #expect(throws: EngineError.self) {
-            try await engine.submit(EngineRequest(Self.prompt, Self.parameters { $0.n = 5 }))
+            try await engine.submit(EngineRequest(Self.prompt, Self.parameters { $0.n = 6 }))
         }
         #expect(error?.code == .queueFull)
         let statistics = await engine.statistics
         #expect(statistics.acceptedRequests == 0)
         #expect(statistics.runningRequests == 0 && statistics.waitingRequests == 0)
-        #expect(try await Self.outputs(engine, Self.parameters { $0.n = 4 }).count == 80)
+        #expect(try await Self.outputs(engine, Self.parameters { $0.n = 5 }).count == 100)
     }
 }

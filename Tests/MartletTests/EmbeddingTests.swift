@@ -187,7 +187,7 @@ struct EmbeddingQueueTests {
     }
 
     @Test func importantTextsComeFirstAndTheQueueIsBounded() throws {
-        var queue = Self.queue(rows: 64, batched: 100, queued: 3)
+        var queue = Self.queue(rows: 64, batched: 100, requests: 1, queued: 2)
         for index in 0..<3 {
             try queue.add(RequestID(UInt64(index)), Self.tokens(10), .mean, RequestTerms(priority: index == 2 ? 1 : 0))
         }
@@ -197,6 +197,7 @@ struct EmbeddingQueueTests {
         #expect(full?.code == .queueFull)
         _ = queue.schedule(.unlimited)
         #expect(queue.running.map(\.id) == [RequestID(2)], "one page, the most important text")
+        #expect(throws: EngineError.self) { try queue.add(RequestID(9), Self.tokens(1), .mean, RequestTerms()) }
         queue.remove(RequestID(2))
         queue.remove(RequestID(0))
         _ = queue.schedule(.unlimited)

@@ -117,8 +117,33 @@ import Testing
 
     @Test func theQueueIsBounded() throws {
         var scheduler = Scheduler(rowCount: 64, limits: Self.limits)
-        for id in 1...8 { try scheduler.add(Self.request(UInt64(id), prompt: 1)) }
-        #expect(Self.refusal(of: Self.request(9, prompt: 1), by: &scheduler) == .queueFull)
+        // Four are about to run, and eight wait.
+        for id in 1...12 {
+            #expect(scheduler.queueRoom == 13 - id)
+            try scheduler.add(Self.request(UInt64(id), prompt: 1))
+        }
+        #expect(Self.refusal(of: Self.request(13, prompt: 1), by: &scheduler) == .queueFull)
+        let step = scheduler.schedule()
+        #expect(scheduler.waiting.count == 8)
+        #expect(Self.refusal(of: Self.request(13, prompt: 1), by: &scheduler) == .queueFull)
+        _ = scheduler.update(step, DrawnTokens(Array(repeating: 7, count: step.sampledCount)))
+        scheduler.abort(RequestID(12))
+        try scheduler.add(Self.request(13, prompt: 1))
+        #expect(scheduler.queueRoom == 0)
+    }
+
+    @Test func slotsAreNoRoomWhereRowsAreShort() throws {
+        var scheduler = Scheduler(rowCount: 24, limits: Self.limits)
+        try scheduler.add(Self.request(1, prompt: 14))
+        _ = scheduler.update(scheduler.schedule(), DrawnTokens([7]))
+        #expect(scheduler.queueRoom == 11)
+        try scheduler.add(Self.request(2, prompt: 14))
+        #expect(scheduler.queueRoom == 10)
+        _ = scheduler.update(scheduler.schedule(), DrawnTokens([7]))
+        #expect(scheduler.running.count == 1 && scheduler.waiting.count == 1)
+        #expect(scheduler.queueRoom == 7)
+        scheduler.abort(RequestID(2))
+        #expect(scheduler.queueRoom == 11)
     }
 
     @Test func theQueueIsBoundedInTokensToo() throws {

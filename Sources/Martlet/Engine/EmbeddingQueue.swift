@@ -29,6 +29,8 @@ package struct EmbeddingQueue: Sendable {
     package private(set) var waiting: [Text] = []
     package private(set) var running: [Text] = []
     private var waitingTokens = 0
+    /// The last step left texts waiting.
+    private var hasBacklog = false
     private var usedRows = 0
     private let rowCount: Int
     private let width: Int
@@ -58,7 +60,7 @@ package struct EmbeddingQueue: Sendable {
                 .contextLengthExceeded, "the text has \(tokens.count) tokens; it may have \(longest)",
                 parameter: "prompt")
         }
-        guard waiting.count < limits.maxQueuedRequests else {
+        guard waiting.count < limits.maxQueuedRequests + openPlaces else {
             throw EngineError(.queueFull, "\(waiting.count) texts are waiting already; try again later")
         }
         // A single text is never too long to wait.
@@ -69,6 +71,10 @@ package struct EmbeddingQueue: Sendable {
         waitingTokens += tokens.count
         waiting.append(Text(id: id, tokens: tokens, pooling: pooling, terms: terms))
     }
+
+    /// How many waiting texts the next step can let run, as far as that can be told: where one was left waiting, places are not
+    /// what is short.
+    private var openPlaces: Int { hasBacklog && !waiting.isEmpty ? 0 : max(0, limits.maxRequests - running.count) }
 
     /// Plans the next step.
     ///
@@ -98,6 +104,7 @@ package struct EmbeddingQueue: Sendable {
             budget -= count
             index += 1
         }
+        hasBacklog = !waiting.isEmpty
         return entries
     }
 

@@ -21,7 +21,8 @@ extension LLMEngine {
         speculator?.propose(&scheduler) { active[$0]?.sampling }
         let proposed = ContinuousClock.now
         let step = scheduler.schedule(promptAllowance)
-        gauge.publish(waiting: scheduler.queue.newCount)
+        gauge.publish(room: scheduler.queueRoom)
+        defer { gauge.publish(room: scheduler.queueRoom) }
         guard !step.isEmpty else { return false }
         noteAdmissions(step, at: start)
         do {

@@ -62,12 +62,12 @@ public actor LLMEngine {
         proposer: sending (any DraftProposer)? = nil
     ) throws(EngineError) {
         limits = try SchedulerLimits(options, runner.limits, contextLength: contextLength)
-        gauge = QueueGauge(limit: limits.maxQueuedRequests)
         self.endTokens = endTokens
         seed = options.seed
         targetSeconds = options.targetInterTokenLatency?.seconds
         sampler = Sampler(vocabularySize: runner.vocabularySize)
         scheduler = Scheduler(rowCount: runner.rowCount, limits: limits)
+        gauge = QueueGauge(room: scheduler.queueRoom)
         embeddings = EmbeddingQueue(
             rowCount: runner.embedder?.rowCount ?? 0, limits: limits, width: runner.embedder?.width ?? 0)
         samples.reserveCapacity(limits.maxSampledRows)
@@ -105,8 +105,8 @@ public actor LLMEngine {
     private func submitAnnounced(
         _ request: EngineRequest, _ count: Int
     ) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-        // Behind `submit`, which publishes what waits: in between others would find a place that there is not, and wait for the end
-        // of a step to hear so.
+        // Behind `submit`, which publishes what room is left: in between others would find a place that there is not, and wait
+        // for the end of a step to hear so.
         defer { gauge.arrive(count) }
         return try submit(request)
     }
@@ -118,7 +118,7 @@ public actor LLMEngine {
     /// - Throws: why the request is refused.
     package func submit(_ request: EngineRequest) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
         let arrival = request.options.arrival ?? .now
-        defer { gauge.publish(waiting: scheduler.queue.newCount) }
+        defer { gauge.publish(room: scheduler.queueRoom) }
         guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         try request.validate(vocabularySize: runner.vocabularySize)
 

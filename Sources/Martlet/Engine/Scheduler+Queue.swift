@@ -2,6 +2,17 @@ extension Scheduler {
     /// Tokens that one request may have, prompt and answer together.
     package var maxRequestTokens: Int { memory.table.positionCount }
 
+    /// How many more requests may come. Those that the next step lets run don't wait.
+    package var queueRoom: Int { queue.room(limits, places: openPlaces) }
+
+    /// How many waiting requests the next step can let run, as far as that can be told: where one was left waiting, slots are
+    /// not what is short.
+    private var openPlaces: Int {
+        if hasBacklog && !queue.requests.isEmpty { return 0 }
+        let preemptedCount = queue.requests.count - queue.newCount
+        return max(0, limits.maxRequests - running.count - preemptedCount)
+    }
+
     /// Queues a request. Its `maxTokens` is cut to what fits the context and the pool.
     ///
     /// - Throws: `contextLengthExceeded` or `cacheTooSmall` when it could never generate a token, `queueFull`.
@@ -19,7 +30,7 @@ extension Scheduler {
                 "the prompt has \(promptCount) tokens; the KV cache of \(memory.pool.rowCount) tokens "
                     + "has room for \(memory.pool.rowCount - 1)", parameter: "prompt")
         }
-        try queue.checkRoom(for: promptCount, limits)
+        try queue.checkRoom(for: promptCount, limits, places: openPlaces)
         let room = maxRequestTokens - promptCount
         if request.limits.maxTokens > room { (request.limits.maxTokens, request.limits.isOpenEnded) = (room, true) }
         request.account = shares.join(request.terms.client)

@@ -12,6 +12,8 @@ package struct Scheduler: ~Copyable {
     package internal(set) var running: [RequestState] = []
     var queue = WaitingQueue()
     var shares = FairShare()
+    /// The last step left requests waiting.
+    private(set) var hasBacklog = false
     private var answers: AnswerLength
     private var estimate = PeakEstimate()
     package private(set) var counters = Counters()
@@ -69,6 +71,7 @@ package struct Scheduler: ~Copyable {
         // Where rows are short, nobody new. But who was alone and gave up its rows itself, as it held copies of shared ones,
         // begins again at once.
         if !rowsRanOut || running.isEmpty { scheduleWaiting(&budget) }
+        hasBacklog = !queue.requests.isEmpty
         counters.peakRows = max(counters.peakRows, memory.usedCount)
         return output
     }

@@ -6,9 +6,13 @@ struct WaitingQueue: Sendable {
     private(set) var newTokenCount = 0
     private(set) var newCount = 0
 
+    /// - Parameter places: how many of the requests the next step can let run.
+    /// - Returns: how many more may come; negative where places went since they did.
+    func room(_ limits: SchedulerLimits, places: Int) -> Int { limits.maxQueuedRequests + places - newCount }
+
     /// - Throws: `queueFull`. A single request is never too long to wait.
-    func checkRoom(for promptCount: Int, _ limits: SchedulerLimits) throws(EngineError) {
-        guard newCount < limits.maxQueuedRequests else {
+    func checkRoom(for promptCount: Int, _ limits: SchedulerLimits, places: Int) throws(EngineError) {
+        guard room(limits, places: places) > 0 else {
             throw EngineError(.queueFull, "\(newCount) requests are waiting already; try again later")
         }
         guard newCount == 0 || newTokenCount + promptCount <= limits.maxQueuedTokens else {
