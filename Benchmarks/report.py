@@ -46,7 +46,13 @@ class Cell:
         self.median = {engine: statistics.median(rates.values()) for engine, rates in self.rates.items()}
         limits = [e for e in data["limits"] if (e["model"], e["test"], e["threads"]) == key]
         limits = [e for e in limits if not e.get("disturbed")] or limits
-        self.bandwidth = middle([e["bandwidth"]["median"] for e in limits if "bandwidth" in e])
+        around = {e["engine"]: [] for e in mine}
+        for e in mine:
+            if e["round"] in self.rates[e["engine"]]:
+                around[e["engine"]] += e.get("read_gb_per_second", [])
+        between = [e["bandwidth"]["median"] for e in limits if "bandwidth" in e]
+        self.bandwidth = middle(sum(around.values(), []) or between)
+        self.bandwidths = {engine: middle(reads or between) for engine, reads in around.items()}
         kind = "int8" if self.shape["is_integer"] else "bf16"
         found = [e["operations"].get(kind) or e["operations"].get("f32") for e in limits if "operations" in e]
         self.operations = middle([rate["median"] for rate in found if rate])
@@ -61,13 +67,13 @@ class Cell:
         return max(peers, key=self.median.get) if peers else None
 
     def ratio(self, engine):
-        """Of the medians, and the least and the largest of the rounds."""
+        """The median of the rounds', and all of them. Samples of a round were taken one after the other."""
         peer = self.better_peer(engine)
         if peer is None or engine not in self.median:
             return None
         common = self.rates[engine].keys() & self.rates[peer].keys()
         each = [self.rates[engine][number] / self.rates[peer][number] for number in common]
-        return self.median[engine] / self.median[peer], each
+        return statistics.median(each) if each else self.median[engine] / self.median[peer], each
 
     def bytes_per_step(self):
         kv_bytes = self.shape["layers"] * self.shape["kv_heads"] * self.shape["head_dim"] * 2 * 2
@@ -82,17 +88,18 @@ class Cell:
         context = self.test.depth + (self.test.tokens + 1) / 2
         return 4 * context * self.shape["layers"] * self.shape["heads"] * self.shape["head_dim"]
 
-    def limits(self):
-        """Name → tokens per second that the limit would allow."""
+    def limits(self, engine=None):
+        """Name → tokens per second that the limit would allow, where `engine` was measured."""
         found = {}
-        if self.test.kind == "tg" and self.bandwidth:
-            found["read"] = self.bandwidth * 1e9 / self.bytes_per_step() * self.test.batch
+        bandwidth = self.bandwidths.get(engine, self.bandwidth)
+        if self.test.kind == "tg" and bandwidth:
+            found["read"] = bandwidth * 1e9 / self.bytes_per_step() * self.test.batch
         if (self.test.kind == "pp" or self.test.batch > 1) and self.operations:
             found["int8" if self.shape["is_integer"] else "bf16"] = self.operations * 1e9 / self.operations_per_token()
         return found
 
-    def shares(self, rate):
-        return ", ".join(f"{100 * rate / limit:.0f} % {name}" for name, limit in self.limits().items())
+    def shares(self, engine):
+        return ", ".join(f"{100 * self.median[engine] / limit:.0f} % {name}" for name, limit in self.limits(engine).items())
 
 
 def middle(values):
@@ -128,9 +135,9 @@ def markdown(data, name, cells):
                 spread = f" ({min(ratio[1]):.2f}–{max(ratio[1]):.2f})" if ratio and len(ratio[1]) > 1 else ""
                 row.append(f"**{ratio[0]:.2f}**{spread}" if ratio else "")
             for engine in ours:
-                row.append(c.shares(c.median[engine]) if engine in c.median else "")
+                row.append(c.shares(engine) if engine in c.median else "")
             peer = max((c.better_peer(engine) for engine in ours if c.better_peer(engine)), key=c.median.get, default=None)
-            row.append(c.shares(c.median[peer]) if peer else "")
+            row.append(c.shares(peer) if peer else "")
             row.append(str(min((len(rates) for rates in c.rates.values()), default=0)))
             lines.append("| " + " | ".join(row) + " |")
         lines += ["", "| model | test | read GB/s | int8 or bf16 G op/s | bytes per step, MB | M op per token | attention adds |",
@@ -146,7 +153,7 @@ def markdown(data, name, cells):
         lines += [f"- {c.model}, {c.test}, {c.threads} threads, {engine}: {error}" for c, engine, error in failed]
     lines += ["", "tg128@4096: 128 tokens behind 4,096; tg32x8@16: 8 sequences at once, counted together. *of the limit*: bytes of "
               "weights and 16-bit KV per step against the read bandwidth, operations of the matrices (attention apart) against the "
-              "int8 or bf16 peak, both measured in the same rounds. A share over 100 % says that the bandwidth rose between the two.", ""]
+              "int8 or bf16 peak, both measured in the same rounds. Ratios are medians of the rounds' own.", ""]
     return "\n".join(lines)
 
 

@@ -10,10 +10,14 @@ Writes NAME.json (every sample), NAME.md (tables) and NAME-tN.svg (one plot for 
 again, it takes up where it stopped: what NAME.json has is not measured again, unless an engine has changed since. A cell that
 fails is written down as failed, and the rest goes on. Standard library only.
 
-Each round measures, cell by cell, the limit that bounds the cell (read bandwidth for tg, arithmetic for pp, both for several
+Each round measures, cell by cell, the limit that bounds the cell (arithmetic for pp, arithmetic and read bandwidth for several
 sequences) and then each engine in a fresh process. A sample waits for a quiet moment, up to --patience seconds. If other
 processes took more than --max-other of the machine meanwhile, it is taken again, up to --retries times. Medians are of
 undisturbed samples; a cell that has none is marked ~. With --again, the turns that were disturbed are measured anew.
+
+What one sequence decodes in a second depends on the read bandwidth, and on a shared machine that can double from one moment to
+the next. It is measured before and after each sample of tg; unless all measurements of a turn lie within --max-drift of each other,
+the turn compares moments and not engines: it is taken again, up to --retries times, and then counts as disturbed.
 """
 import argparse, json, os, pathlib, platform, signal, statistics, sys, time
 import engines as engines_module, gguf_shape, machine_limits, report
@@ -41,6 +45,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--long-rounds", type=int, default=2, help="for tests that take minutes (pp or depth over 8192)")
     parser.add_argument("--max-other", type=float, default=0.08, help="share of the machine others may take")
+    parser.add_argument("--max-drift", type=float, default=0.2, help="by how much the read bandwidth may rise within a turn of tg")
     parser.add_argument("--retries", type=int, default=2)
     parser.add_argument("--patience", type=float, default=30, help="seconds to wait for others to be quiet; 0: do not wait")
     parser.add_argument("--again", action="store_true", help="measure disturbed turns anew")
@@ -139,7 +144,7 @@ class Measurement:
         return total
 
     def limits(self, number, threads, path, test):
-        only = {"tg": "bandwidth", "pp": "compute"}[test.kind] if test.batch == 1 else None
+        only = "compute" if test.kind == "pp" else None
         for _ in range(self.args.retries + 1):
             wait_for_quiet(self.args.patience, self.args.max_other)
             before, began = processor_times(), time.monotonic()
@@ -154,6 +159,33 @@ class Measurement:
         if "giga_operations_per_second" in found:
             entry["operations"] = found["giga_operations_per_second"][str(threads)]
         self.data["limits"].append(entry)
+
+    def turn(self, engines, number, threads, path, test):
+        """One sample of each engine, and by how much the read bandwidth rose or fell meanwhile, if that is what bounds them."""
+        is_read = test.kind == "tg" and test.batch == 1
+        reads = []
+
+        def measure_limit():
+            try:
+                if is_read:
+                    found = machine_limits.measure([threads], only="bandwidth", repetitions=5)
+                    reads.append(found["bandwidth_gb_per_second"][str(threads)]["median"])
+                else:
+                    self.limits(number, threads, path, test)
+            except Exception as error:  # the engines can be compared without it
+                print(f"the limit was not measured: {error}", file=sys.stderr)
+
+        measure_limit()
+        entries = []
+        for engine in engines:
+            entry = self.sample(engine, number, threads, path, test)
+            if is_read:
+                measure_limit()
+                entry["read_gb_per_second"] = reads[-2:]
+            shown = entry.get("error") or f"{entry['rate']:.1f} tok/s" + (" ~" if entry["disturbed"] else "")
+            print(f"round {number}, {threads} threads, {entry['model']}, {test}, {engine.name}: {shown}", file=sys.stderr, flush=True)
+            entries.append(entry)
+        return entries, max(reads) / min(reads) - 1 if reads else 0
 
     def sample(self, engine, number, threads, path, test):
         repetitions, warm_up, seconds = self.sizes(path, test, threads)
@@ -174,7 +206,6 @@ class Measurement:
                 entry["attempts"] = [{"rates": a.rates, "other_share": round(a.other_share, 3)} for a in attempts]
         except EngineFailure as failure:
             entry["error"] = str(failure)
-        self.data["samples"].append(entry)
         return entry
 
     def save(self, with_report=True):
@@ -202,18 +233,20 @@ class Measurement:
             key = (self.shapes[path].name, str(test), threads)
             self.data["samples"] = [s for s in self.data["samples"]
                                     if not ("error" in s and cell(s) == key and s["round"] == number and s["engine"] in names)]
-            try:
-                self.limits(number, threads, path, test)
-            except Exception as error:  # the engines can be compared without it
-                print(f"the limit was not measured: {error}", file=sys.stderr)
-            for engine in missing:
-                if failures.get((key, engine.name), 0) >= 2:
-                    continue
-                entry = self.sample(engine, number, threads, path, test)
-                if "error" in entry:
-                    failures[(key, engine.name)] = failures.get((key, engine.name), 0) + 1
-                shown = entry.get("error") or f"{entry['rate']:.1f} tok/s" + (" ~" if entry["disturbed"] else "")
-                print(f"round {number}, {threads} threads, {key[0]}, {test}, {engine.name}: {shown}", file=sys.stderr, flush=True)
+            for attempt in range(self.args.retries + 1):
+                engines = [engine for engine in missing if failures.get((key, engine.name), 0) < 2]
+                entries, drift = self.turn(engines, number, threads, path, test)
+                for entry in entries:
+                    if "error" in entry:
+                        failures[(key, entry["engine"])] = failures.get((key, entry["engine"]), 0) + 1
+                # Behind a long context a turn takes minutes, of which the tokens that count are the last seconds.
+                if drift <= self.args.max_drift or test.depth:
+                    break
+                print(f"the read bandwidth drifted by {100 * drift:.0f} %", file=sys.stderr)
+            else:
+                for entry in entries:
+                    entry["disturbed"] = True
+            self.data["samples"] += entries
             self.save(with_report=False)
 
 
