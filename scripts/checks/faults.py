@@ -539,6 +539,26 @@ def malformed(cases):
             time.sleep(0.5)
 
         cases.run("a body just below the limit", full_size)
+
+        def large_texts():
+            text = "".join(f"{n} words and {n * n}, " for n in range(600_000))[:12_000_000]
+            body = post("/tokenize", json.dumps({"prompt": text}).encode())
+            statuses, waits = [], []
+            readers = [threading.Thread(target=lambda: statuses.append(exchange(server, body)[0])) for _ in range(3)]
+            begin = time.monotonic()
+            for reader in readers:
+                reader.start()
+            while any(reader.is_alive() for reader in readers):
+                asked = time.monotonic()
+                assert server.get("/health").status == 200
+                waits.append(time.monotonic() - asked)
+                time.sleep(0.005)
+            took = time.monotonic() - begin
+            assert set(statuses) <= {200, 400}, statuses
+            assert quantile(waits, 0.99) < 0.1, f"/health took {max(waits) * 1000:.0f} ms"
+            return f"3 of 12 MB: {sorted(statuses)} in {took:.1f} s; /health p99 {quantile(waits, 0.99) * 1000:.0f} ms, {max(waits) * 1000:.0f} at most"
+
+        cases.run("large texts hold up nobody", large_texts)
         deep = [b"[" * 100_000, b'{"a":' * 100_000, b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
                 b'{"messages": [{"role": "user", "content": ' + b'[' * 100_000 + b"]" * 100_000 + b"}]}"]
         cases.run("JSON 100,000 deep", refused([400], *(post(p, b) for b in deep for p in (

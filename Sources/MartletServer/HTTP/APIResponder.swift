@@ -15,6 +15,7 @@ struct APIResponder: HTTPResponder {
     let metrics = ServerMetrics()
     let state = ServerState()
     private let access: AccessControl
+    private let largeRequests = LargeRequestExecutor()
 
     init(options: ServerOptions, version: String, logger: Logger) {
         self.options = options
@@ -108,7 +109,9 @@ struct APIResponder: HTTPResponder {
         default:
             let routes = ModelRoutes(
                 model: try state.model(), options: options, version: version, metrics: metrics, state: state)
-            return try await routes.respond(to: request, context)
+            return try await withTaskExecutorPreference(LargeRequestExecutor.takes(request) ? largeRequests : nil) {
+                try await routes.respond(to: request, context)
+            }
         }
     }
 
