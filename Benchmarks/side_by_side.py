@@ -17,9 +17,10 @@ undisturbed samples; a cell that has none is marked ~. With --again, the turns t
 
 What one sequence decodes in a second depends on the read bandwidth, and on a shared machine that can double from one moment to
 the next. It is measured before and after each sample of tg; unless all measurements of a turn lie within --max-drift of each other,
-the turn compares moments and not engines: it is taken again, up to --retries times, and then counts as disturbed.
+the turn compares moments and not engines: it is taken again, up to --retries times, and then counts as disturbed. Not so behind
+a context: computing that takes longer than the bandwidth stays the same.
 """
-import argparse, json, os, pathlib, platform, signal, statistics, sys, time
+import argparse, json, math, os, pathlib, platform, signal, statistics, sys, time
 import engines as engines_module, gguf_shape, machine_limits, report
 from engines import EngineFailure, Test, others_share, processor_times, without_paths
 
@@ -116,6 +117,9 @@ class Measurement:
                             continue
                         key = (shape.name, str(test), threads)
                         missing = [engine for engine in self.engines if (*key, engine.name, number) not in done]
+                        # Samples of a turn are compared with one another.
+                        if missing and is_read(test):
+                            missing = self.engines
                         if missing:
                             steps.append((number, threads, path, test, missing))
         return steps
@@ -162,30 +166,32 @@ class Measurement:
 
     def turn(self, engines, number, threads, path, test):
         """One sample of each engine, and by how much the read bandwidth rose or fell meanwhile, if that is what bounds them."""
-        is_read = test.kind == "tg" and test.batch == 1
         reads = []
 
         def measure_limit():
             try:
-                if is_read:
+                if is_read(test):
                     found = machine_limits.measure([threads], only="bandwidth", repetitions=5)
                     reads.append(found["bandwidth_gb_per_second"][str(threads)]["median"])
                 else:
                     self.limits(number, threads, path, test)
             except Exception as error:  # the engines can be compared without it
                 print(f"the limit was not measured: {error}", file=sys.stderr)
+                reads.append(None)
 
         measure_limit()
         entries = []
         for engine in engines:
             entry = self.sample(engine, number, threads, path, test)
-            if is_read:
+            if is_read(test):
                 measure_limit()
-                entry["read_gb_per_second"] = reads[-2:]
+                entry["read_gb_per_second"] = [rate for rate in reads[-2:] if rate]
             shown = entry.get("error") or f"{entry['rate']:.1f} tok/s" + (" ~" if entry["disturbed"] else "")
             print(f"round {number}, {threads} threads, {entry['model']}, {test}, {engine.name}: {shown}", file=sys.stderr, flush=True)
             entries.append(entry)
-        return entries, max(reads) / min(reads) - 1 if reads else 0
+        if not is_read(test):
+            return entries, 0
+        return entries, max(reads) / min(reads) - 1 if all(reads) else math.inf
 
     def sample(self, engine, number, threads, path, test):
         repetitions, warm_up, seconds = self.sizes(path, test, threads)
@@ -228,26 +234,30 @@ class Measurement:
                 last_round = number
                 print(f"about {duration(self.estimate(steps[position:]))} to go", file=sys.stderr)
                 self.save()
-            # A failure of an earlier run is tried again; its entry goes.
+            # What an earlier run has of them, failures among that, is taken again.
             names = {engine.name for engine in missing}
             key = (self.shapes[path].name, str(test), threads)
             self.data["samples"] = [s for s in self.data["samples"]
-                                    if not ("error" in s and cell(s) == key and s["round"] == number and s["engine"] in names)]
+                                    if not (cell(s) == key and s["round"] == number and s["engine"] in names)]
             for attempt in range(self.args.retries + 1):
                 engines = [engine for engine in missing if failures.get((key, engine.name), 0) < 2]
                 entries, drift = self.turn(engines, number, threads, path, test)
-                for entry in entries:
-                    if "error" in entry:
-                        failures[(key, entry["engine"])] = failures.get((key, entry["engine"]), 0) + 1
-                # Behind a long context a turn takes minutes, of which the tokens that count are the last seconds.
                 if drift <= self.args.max_drift or test.depth:
                     break
                 print(f"the read bandwidth drifted by {100 * drift:.0f} %", file=sys.stderr)
             else:
                 for entry in entries:
                     entry["disturbed"] = True
+            for entry in entries:
+                if "error" in entry:
+                    failures[(key, entry["engine"])] = failures.get((key, entry["engine"]), 0) + 1
             self.data["samples"] += entries
             self.save(with_report=False)
+
+
+def is_read(test):
+    """Whether reading is what bounds a test."""
+    return test.kind == "tg" and test.batch == 1
 
 
 def wait_for_quiet(patience, share):

@@ -132,6 +132,21 @@ import Testing
         #expect(scheduler.queueRoom == 0)
     }
 
+    @Test func whoWaitsForAFreeSlotMakesRoom() throws {
+        var limits = Self.limits
+        (limits.maxRequests, limits.maxQueuedRequests) = (1, 1)
+        var scheduler = Scheduler(rowCount: 64, limits: limits)
+        try scheduler.add(Self.request(1, prompt: 1, maxTokens: 1))
+        try scheduler.add(Self.request(2, prompt: 1))
+        let step = scheduler.schedule()
+        #expect(scheduler.queueRoom == 0)
+        _ = scheduler.update(step, DrawnTokens([7]))
+        // The second runs next, so another may wait.
+        #expect(scheduler.queueRoom == 1)
+        try scheduler.add(Self.request(3, prompt: 1))
+        #expect(scheduler.queueRoom == 0)
+    }
+
     @Test func slotsAreNoRoomWhereRowsAreShort() throws {
         var scheduler = Scheduler(rowCount: 24, limits: Self.limits)
         try scheduler.add(Self.request(1, prompt: 14))

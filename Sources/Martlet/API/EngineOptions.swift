@@ -4,9 +4,9 @@ public struct EngineOptions: Sendable, Hashable {
     public var maxBatchedTokens: Int?
     /// Requests that run at the same time; nil for as many as the model was loaded for.
     public var maxRequests: Int?
-    /// Requests that wait; beyond that, requests are refused.
+    /// Requests that wait behind those that run or can begin at once; beyond that, requests are refused.
     public var maxQueuedRequests = 256
-    /// Prompt tokens of all requests that wait; beyond that, requests are refused.
+    /// Prompt tokens of all requests that wait, if only for the next step; beyond that, requests are refused.
     public var maxQueuedTokens = 1 << 20
     /// Prompt tokens of one request in one step; nil for all that fit. Smaller chunks let other requests' tokens come sooner.
     public var prefillChunk: Int?

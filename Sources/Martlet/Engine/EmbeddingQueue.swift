@@ -29,7 +29,7 @@ package struct EmbeddingQueue: Sendable {
     package private(set) var waiting: [Text] = []
     package private(set) var running: [Text] = []
     private var waitingTokens = 0
-    /// The last step left texts waiting.
+    /// The last step left texts waiting although a place was free: rows or tokens were short.
     private var hasBacklog = false
     private var usedRows = 0
     private let rowCount: Int
@@ -72,8 +72,8 @@ package struct EmbeddingQueue: Sendable {
         waiting.append(Text(id: id, tokens: tokens, pooling: pooling, terms: terms))
     }
 
-    /// How many waiting texts the next step can let run, as far as that can be told: where one was left waiting, places are not
-    /// what is short.
+    /// How many waiting texts the next step can let run, as far as that can be told: where one was left waiting beside a free
+    /// place, places are not what is short.
     private var openPlaces: Int { hasBacklog && !waiting.isEmpty ? 0 : max(0, limits.maxRequests - running.count) }
 
     /// Plans the next step.
@@ -104,7 +104,7 @@ package struct EmbeddingQueue: Sendable {
             budget -= count
             index += 1
         }
-        hasBacklog = !waiting.isEmpty
+        hasBacklog = !waiting.isEmpty && running.count < limits.maxRequests
         return entries
     }
 

@@ -3,7 +3,7 @@ import Synchronization
 /// Tells whether the queue has room without asking the engine, which answers only between two steps: who finds it full learns
 /// so at once. The engine itself has the last word.
 final class QueueGauge: Sendable {
-    /// Requests that may come, as of the last step or submission.
+    /// Requests that may come, as of the last step or submission; negative where others took the places that they came for.
     private let room: Atomic<Int>
     /// Requests on their way to the engine.
     private let coming = Atomic(0)

@@ -5,8 +5,8 @@ extension Scheduler {
     /// How many more requests may come. Those that the next step lets run don't wait.
     package var queueRoom: Int { queue.room(limits, places: openPlaces) }
 
-    /// How many waiting requests the next step can let run, as far as that can be told: where one was left waiting, slots are
-    /// not what is short.
+    /// How many waiting requests the next step can let run, as far as that can be told: where one was left waiting beside
+    /// a free slot, slots are not what is short.
     private var openPlaces: Int {
         if hasBacklog && !queue.requests.isEmpty { return 0 }
         let preemptedCount = queue.requests.count - queue.newCount

@@ -12,7 +12,7 @@ package struct Scheduler: ~Copyable {
     package internal(set) var running: [RequestState] = []
     var queue = WaitingQueue()
     var shares = FairShare()
-    /// The last step left requests waiting.
+    /// The last step left requests waiting although a slot was free: rows or tokens were short.
     private(set) var hasBacklog = false
     private var answers: AnswerLength
     private var estimate = PeakEstimate()
@@ -71,7 +71,7 @@ package struct Scheduler: ~Copyable {
         // Where rows are short, nobody new. But who was alone and gave up its rows itself, as it held copies of shared ones,
         // begins again at once.
         if !rowsRanOut || running.isEmpty { scheduleWaiting(&budget) }
-        hasBacklog = !queue.requests.isEmpty
+        hasBacklog = !queue.requests.isEmpty && running.count < limits.maxRequests
         counters.peakRows = max(counters.peakRows, memory.usedCount)
         return output
     }

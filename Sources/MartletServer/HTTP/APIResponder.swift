@@ -108,10 +108,9 @@ struct APIResponder: HTTPResponder {
                     prefix: options.usesMetricNamesOfVLLM ? "vllm:" : "martlet:"))
         default:
             let routes = ModelRoutes(
-                model: try state.model(), options: options, version: version, metrics: metrics, state: state)
-            return try await withTaskExecutorPreference(LargeRequestExecutor.takes(request) ? largeRequests : nil) {
-                try await routes.respond(to: request, context)
-            }
+                model: try state.model(), options: options, version: version, metrics: metrics, state: state,
+                largeRequests: largeRequests)
+            return try await routes.respond(to: request, context)
         }
     }
 

@@ -1,28 +1,23 @@
+import Dispatch
 import Foundation
-import HTTPTypes
-import Hummingbird
+import Synchronization
 
 /// Runs what large requests need. To parse and to tokenize megabytes holds a thread for up to a second, and the cooperative pool,
 /// which answers everybody, has one for each processor: here large requests wait for one another, and nobody for them.
 final class LargeRequestExecutor: TaskExecutor {
-    private let queue = OperationQueue()
+    /// Serial queues have threads of their own; concurrent ones share the pool's (libdispatch gives both the root queue that does
+    /// not overcommit).
+    private let queues = (0..<max(1, ProcessInfo.processInfo.activeProcessorCount / 2)).map { _ in
+        DispatchQueue(label: "martlet-large-requests")
+    }
+    private let count = Atomic(0)
 
     /// From so many bytes on a body is large: below, it holds a thread for some milliseconds.
     static let threshold = 256 << 10
 
-    init() {
-        queue.name = "martlet-large-requests"
-        queue.maxConcurrentOperationCount = max(1, ProcessInfo.processInfo.activeProcessorCount / 2)
-    }
-
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        queue.addOperation { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
-    }
-
-    /// Whether a request's body is large, or doesn't say.
-    static func takes(_ request: Request) -> Bool {
-        guard let length = request.headers[.contentLength] else { return request.headers[.transferEncoding] != nil }
-        return Int(length).map { $0 >= threshold } ?? true
+        let index = count.wrappingAdd(1, ordering: .relaxed).oldValue & Int.max
+        queues[index % queues.count].async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }

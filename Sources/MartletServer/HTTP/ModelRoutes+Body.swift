@@ -7,12 +7,12 @@ import MartletJinja
 import NIOCore
 
 extension ModelRoutes {
-    /// The JSON document that a request carries.
+    /// The bytes of the JSON document that a request carries.
     ///
-    /// - Parameter isQueued: the request is one for the engine's queue. Where that is full the document is not even read, so
+    /// - Parameter isQueued: the request is one for the engine's queue. Where that is full the document is not even parsed, so
     ///   that refusing costs next to nothing.
-    /// - Throws: 405, 408, 413, 415, 429, or 400 for what is no JSON.
-    func document(of request: Request, _ context: APIContext, isQueued: Bool = false) async throws -> Value {
+    /// - Throws: 405, 408, 413, 415 or 429.
+    func body(of request: Request, _ context: APIContext, isQueued: Bool) async throws -> [UInt8] {
         try APIResponder.check(request, .post)
         if let type = request.headers[.contentType] {
             let media = type.prefix { $0 != ";" }.trimmingCharacters(in: .whitespaces).lowercased()
@@ -28,6 +28,11 @@ extension ModelRoutes {
                 throw APIError(error, prompt: "prompt")
             }
         }
+        return bytes
+    }
+
+    /// - Throws: 400 for what is no JSON.
+    func document(_ bytes: [UInt8]) throws(APIError) -> Value {
         do {
             return try Value(
                 strictJSON: bytes, maxDepth: options.limits.jsonDepth, maxValues: options.limits.jsonValues)

@@ -9,9 +9,8 @@ import NIOCore
 extension ModelRoutes {
     /// OpenAI's chat and text completions.
     func completions(
-        _ kind: CompletionRequest.Kind, _ request: Request, _ context: APIContext
+        _ kind: CompletionRequest.Kind, _ document: Value, _ context: APIContext
     ) async throws -> Response {
-        let document = try await document(of: request, context, isQueued: true)
         let request = Translation(kind: kind, document: document, names: FieldNames())
         return try await answer(request, context) { completion, created in
             CompletionResponse(completion, model: model, created: created)

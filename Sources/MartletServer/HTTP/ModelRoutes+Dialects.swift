@@ -9,24 +9,21 @@ import MartletJinja
 /// Routes of other APIs than OpenAI's completions. Each turns its request into one of those, and its answer back.
 extension ModelRoutes {
     /// OpenAI's Responses, without memory.
-    func responses(_ request: Request, _ context: APIContext) async throws -> Response {
-        let original = try await document(of: request, context, isQueued: true)
-        return try await answer(ResponsesRequest.chat(original), context) { completion, created in
+    func responses(_ original: Value, _ context: APIContext) async throws -> Response {
+        try await answer(ResponsesRequest.chat(original), context) { completion, created in
             ResponsesDialect(request: completion, model: model.name, created: created, asked: original)
         }
     }
 
     // MARK: Anthropic
 
-    func messages(_ request: Request, _ context: APIContext) async throws -> Response {
-        let original = try await document(of: request, context, isQueued: true)
-        return try await answer(AnthropicRequest.chat(original), context) { completion, _ in
+    func messages(_ original: Value, _ context: APIContext) async throws -> Response {
+        try await answer(AnthropicRequest.chat(original), context) { completion, _ in
             AnthropicDialect(request: completion, model: model.name)
         }
     }
 
-    func countTokens(_ request: Request, _ context: APIContext) async throws -> Response {
-        let original = try await document(of: request, context)
+    func countTokens(_ original: Value) throws -> Response {
         let chat = try AnthropicRequest.chat(original, countsOnly: true)
         do {
             let completion = try CompletionRequest(.chat, chat.document, for: model, isCounted: true)
@@ -39,11 +36,9 @@ extension ModelRoutes {
     // MARK: Ollama
 
     func ollama(
-        _ route: OllamaRequest.Route, _ request: Request, _ context: APIContext
+        _ route: OllamaRequest.Route, _ original: Value, _ context: APIContext
     ) async throws -> Response {
-        let translation = try OllamaRequest.completion(
-            route, try await document(of: request, context, isQueued: true))
-        return try await answer(translation, context) { completion, _ in
+        try await answer(OllamaRequest.completion(route, original), context) { completion, _ in
             OllamaDialect(route: route, request: completion, model: model.name)
         }
     }
@@ -60,8 +55,8 @@ extension ModelRoutes {
         return Response(json: .dictionary([("models", .list(models))]))
     }
 
-    func ollamaShow(_ request: Request, _ context: APIContext) async throws -> Response {
-        var fields = try RequestFields(try await document(of: request, context))
+    func ollamaShow(_ document: Value) throws -> Response {
+        var fields = try RequestFields(document)
         let (newer, older) = (try fields.string("model"), try fields.string("name"))
         for name in [newer, older].compactMap({ $0 }) {
             guard model.names.contains(OllamaRequest.withoutTag(.string(name)).asString ?? "") else {

@@ -7,10 +7,9 @@ import MartletJinja
 extension ModelRoutes {
     /// Vectors of texts, in the order of the texts.
     func embeddings(
-        _ route: EmbeddingRequest.Route, _ request: Request, _ context: APIContext
+        _ route: EmbeddingRequest.Route, _ document: Value, _ context: APIContext
     ) async throws -> Response {
         let start = ContinuousClock.now
-        let document = try await document(of: request, context)
         try state.checkDraining()
         var embedding = try EmbeddingRequest(route, document, for: model)
         try checkUnknown(embedding.unknownFields)

@@ -6,8 +6,8 @@ import MartletJinja
 // vLLM's routes for tokens.
 extension ModelRoutes {
     /// `{"prompt"}` or `{"messages"}` becomes `{"tokens", "count", "max_model_len"}`.
-    func tokenize(_ request: Request, _ context: APIContext) async throws -> Response {
-        var fields = try RequestFields(try await document(of: request, context))
+    func tokenize(_ document: Value) throws -> Response {
+        var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
         let tokens: [Int]
         if let prompt = try fields.string("prompt") {
@@ -28,8 +28,8 @@ extension ModelRoutes {
     }
 
     /// `{"messages"}` becomes `{"prompt"}`: what the chat template makes of a conversation (llama.cpp's route).
-    func applyTemplate(_ request: Request, _ context: APIContext) async throws -> Response {
-        var fields = try RequestFields(try await document(of: request, context))
+    func applyTemplate(_ document: Value) throws -> Response {
+        var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
         let tools =
             try fields.toolUse(ToolFormat(model.llm), limit: model.limits.tools)?.functions.map(\.document) ?? []
@@ -39,8 +39,8 @@ extension ModelRoutes {
     }
 
     /// `{"tokens"}` becomes `{"prompt"}`, special tokens included.
-    func detokenize(_ request: Request, _ context: APIContext) async throws -> Response {
-        var fields = try RequestFields(try await document(of: request, context))
+    func detokenize(_ document: Value) throws -> Response {
+        var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
         guard let tokens = try fields.integers("tokens") else {
             throw APIError(

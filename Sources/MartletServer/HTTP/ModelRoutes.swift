@@ -12,25 +12,18 @@ struct ModelRoutes: Sendable {
     let version: String
     let metrics: ServerMetrics
     let state: ServerState
+    let largeRequests: LargeRequestExecutor
 
     func respond(to request: Request, _ context: APIContext) async throws -> Response {
         let path = request.uri.path
+        if let route = documentRoute(path) {
+            let bytes = try await body(of: request, context, isQueued: route.isQueued)
+            // Tasks of their own don't inherit the preference: the engine's answers are waited for elsewhere.
+            let executor = bytes.count >= LargeRequestExecutor.threshold ? largeRequests : nil
+            return try await withTaskExecutorPreference(executor) { try await route.answer(document(bytes), context) }
+        }
         switch path {
-        case "/v1/chat/completions": return try await completions(.chat, request, context)
-        case "/v1/completions": return try await completions(.text, request, context)
-        case "/v1/responses": return try await responses(request, context)
-        case "/v1/messages": return try await messages(request, context)
-        case "/v1/messages/count_tokens": return try await countTokens(request, context)
-        case "/v1/embeddings": return try await embeddings(.openAI, request, context)
-        case "/api/embed": return try await embeddings(.ollama, request, context)
-        case "/api/embeddings": return try await embeddings(.ollamaOne, request, context)
-        case "/api/chat": return try await ollama(.chat, request, context)
-        case "/api/generate": return try await ollama(.generate, request, context)
         case "/api/tags", "/api/ps": return try ollamaModels(request)
-        case "/api/show": return try await ollamaShow(request, context)
-        case "/tokenize": return try await tokenize(request, context)
-        case "/apply-template": return try await applyTemplate(request, context)
-        case "/detokenize": return try await detokenize(request, context)
         case "/openapi.json":
             try APIResponder.check(request, .get)
             let facts = OpenAPI.Facts(
@@ -49,6 +42,31 @@ struct ModelRoutes: Sendable {
             let name = path.dropFirst(prefix.count).removingPercentEncoding ?? ""
             guard model.names.contains(name) else { throw APIError.modelNotFound(name) }
             return Response(json: modelObject(name))
+        }
+    }
+
+    private typealias DocumentRoute = (
+        isQueued: Bool, answer: @Sendable (_ document: Value, _ context: APIContext) async throws -> Response
+    )
+
+    /// Who answers a JSON document, and whether that is a request for the engine's queue.
+    private func documentRoute(_ path: String) -> DocumentRoute? {
+        switch path {
+        case "/v1/chat/completions": (true, { try await completions(.chat, $0, $1) })
+        case "/v1/completions": (true, { try await completions(.text, $0, $1) })
+        case "/v1/responses": (true, { try await responses($0, $1) })
+        case "/v1/messages": (true, { try await messages($0, $1) })
+        case "/api/chat": (true, { try await ollama(.chat, $0, $1) })
+        case "/api/generate": (true, { try await ollama(.generate, $0, $1) })
+        case "/v1/messages/count_tokens": (false, { document, _ in try countTokens(document) })
+        case "/v1/embeddings": (false, { try await embeddings(.openAI, $0, $1) })
+        case "/api/embed": (false, { try await embeddings(.ollama, $0, $1) })
+        case "/api/embeddings": (false, { try await embeddings(.ollamaOne, $0, $1) })
+        case "/api/show": (false, { document, _ in try ollamaShow(document) })
+        case "/tokenize": (false, { document, _ in try tokenize(document) })
+        case "/apply-template": (false, { document, _ in try applyTemplate(document) })
+        case "/detokenize": (false, { document, _ in try detokenize(document) })
+        default: nil
         }
     }
 
