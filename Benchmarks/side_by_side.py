@@ -166,31 +166,17 @@ class Measurement:
 
     def turn(self, engines, number, threads, path, test):
         """One sample of each engine, and by how much the read bandwidth rose or fell meanwhile, if that is what bounds them."""
-        reads = []
-
-        def measure_limit():
+        if not is_read(test):
             try:
-                if is_read(test):
-                    found = machine_limits.measure([threads], only="bandwidth", repetitions=5)
-                    reads.append(found["bandwidth_gb_per_second"][str(threads)]["median"])
-                else:
-                    self.limits(number, threads, path, test)
+                self.limits(number, threads, path, test)
             except Exception as error:  # the engines can be compared without it
                 print(f"the limit was not measured: {error}", file=sys.stderr)
-                reads.append(None)
-
-        measure_limit()
-        entries = []
+            return [self.sample(engine, number, threads, path, test) for engine in engines], 0
+        entries, reads = [], [read_bandwidth(threads)]
         for engine in engines:
-            entry = self.sample(engine, number, threads, path, test)
-            if is_read(test):
-                measure_limit()
-                entry["read_gb_per_second"] = [rate for rate in reads[-2:] if rate]
-            shown = entry.get("error") or f"{entry['rate']:.1f} tok/s" + (" ~" if entry["disturbed"] else "")
-            print(f"round {number}, {threads} threads, {entry['model']}, {test}, {engine.name}: {shown}", file=sys.stderr, flush=True)
-            entries.append(entry)
-        if not is_read(test):
-            return entries, 0
+            entries.append(self.sample(engine, number, threads, path, test))
+            reads.append(read_bandwidth(threads))
+            entries[-1]["read_gb_per_second"] = [rate for rate in reads[-2:] if rate]
         return entries, max(reads) / min(reads) - 1 if all(reads) else math.inf
 
     def sample(self, engine, number, threads, path, test):
@@ -212,6 +198,8 @@ class Measurement:
                 entry["attempts"] = [{"rates": a.rates, "other_share": round(a.other_share, 3)} for a in attempts]
         except EngineFailure as failure:
             entry["error"] = str(failure)
+        shown = entry.get("error") or f"{entry['rate']:.1f} tok/s" + (" ~" if entry["disturbed"] else "")
+        print(f"round {number}, {threads} threads, {entry['model']}, {test}, {engine.name}: {shown}", file=sys.stderr, flush=True)
         return entry
 
     def save(self, with_report=True):
@@ -258,6 +246,15 @@ class Measurement:
 def is_read(test):
     """Whether reading is what bounds a test."""
     return test.kind == "tg" and test.batch == 1
+
+
+def read_bandwidth(threads):
+    """GB/s; None where it could not be measured."""
+    try:
+        return machine_limits.measure([threads], only="bandwidth", repetitions=5)["bandwidth_gb_per_second"][str(threads)]["median"]
+    except Exception as error:  # the engines can be compared without it
+        print(f"the read bandwidth was not measured: {error}", file=sys.stderr)
+        return None
 
 
 def wait_for_quiet(patience, share):
