@@ -49,15 +49,21 @@ extension ModelRoutes {
             throw tooLarge
         }
         do {
+            // A timer of the event loop goes when it is cancelled. `Task.sleep` returns then, but what wakes it stays in memory
+            // until the time is up: 50 MB where 2,000 requests come in a second.
+            let timer = context.channel.eventLoop.scheduleTask(in: TimeAmount(options.readTimeout)) {}
             return try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
                 group.addTask { [limit = options.limits.bodyBytes] in
                     Array(buffer: try await request.body.collect(upTo: limit))
                 }
-                group.addTask { [timeout = options.readTimeout] in
-                    try await Task.sleep(for: timeout)
+                group.addTask {
+                    try await timer.futureResult.get()
                     return nil
                 }
-                defer { group.cancelAll() }
+                defer {
+                    group.cancelAll()
+                    timer.cancel()
+                }
                 guard let bytes = try await group.next() ?? nil else {
                     throw APIError(408, "The body did not arrive in time.", code: "request_timeout")
                 }
