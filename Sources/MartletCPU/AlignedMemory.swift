@@ -23,7 +23,21 @@ final class AlignedMemory: @unchecked Sendable {
 
     deinit { munmap(base, byteCount) }
 
+    /// Has the system provide this part of the memory now, a huge page at a time. What is there keeps its contents.
+    ///
+    /// - Returns: false before Linux 5.14, which does not know it: memory comes when it is used.
+    @discardableResult
+    func populate(_ range: Range<Int>) -> Bool {
+        for start in stride(from: range.lowerBound / Self.hugePage * Self.hugePage, to: range.upperBound, by: Self.hugePage) {
+            let size = min(Self.hugePage, range.upperBound - start)
+            guard madvise(base + start, size, Self.populateWrite) == 0 else { return false }
+        }
+        return true
+    }
+
     private static let hugePage = 2 << 20
+    /// `MADV_POPULATE_WRITE` (madvise(2)), which the toolchain's headers may lack.
+    private static let populateWrite: Int32 = 23
 }
 
 /// What keeps a model from being made ready on the CPU.

@@ -80,7 +80,9 @@ final class CPUProgram: CompiledModel {
         if let retrace = options.retrace { planningTime += ContinuousClock().measure { replan(retrace) } }
         context.prepare(input)
         switch kv {
-        case .pool(let pool): pool.copy(input.copies, kernels)
+        case .pool(let pool):
+            pool.clearMemory(behind: UnsafeBufferPointer(start: input.rows, count: input.tokenCount))
+            pool.copy(input.copies, kernels)
         case .rows:
             precondition(context.isContiguous && input.copies.isEmpty, "plain rows want a request's rows in one run")
         }
