@@ -793,9 +793,11 @@ def hostile_structures(cases):
         "allOf of 200": {"guided_json": {"allOf": [{"type": "object", "properties": {f"p{i}": {"type": "string"}}} for i in range(200)]}},
         "2^40 by doubling": {"guided_grammar": "root ::= r0\n" + "\n".join(f"r{i} ::= r{i + 1} r{i + 1}" for i in range(40)) + '\nr40 ::= "a"'},
     }
+    # Rendered beforehand: `json.dumps` of 100,000 choices holds up the threads that note when tokens come.
+    bodies = {name: json.dumps({"prompt": "x", "max_tokens": 4} | fields).encode() for name, fields in structures.items()}
     with Server("--max-requests", "8") as server:
         def compiled():
-            alone = neighbours(server, tokens=200)
+            alone = neighbours(server, tokens=600)
             gaps = []
             stop = threading.Event()
 
@@ -807,9 +809,9 @@ def hostile_structures(cases):
             thread.start()
             lines, slow = [], []
             try:
-                for name, fields in structures.items():
+                for name, body in bodies.items():
                     begin = time.monotonic()
-                    answer = server.post("/v1/completions", {"prompt": "x", "max_tokens": 4} | fields)
+                    answer = server.post("/v1/completions", body)
                     took = time.monotonic() - begin
                     assert answer.status in (200, 400), (name, answer.status, answer.body)
                     if answer.status == 400:
@@ -825,7 +827,7 @@ def hostile_structures(cases):
             print("      " + "; ".join(lines))
             assert not slow, slow
             p99 = quantile(gaps, 0.99), quantile(alone, 0.99)
-            assert p99[0] < 2 * p99[1] + 0.02, p99
+            assert p99[0] < 2 * p99[1], p99
             return f"compiled or 400 in < 1 s; neighbours' ITL p99 {p99[0] * 1000:.1f} ms, alone {p99[1] * 1000:.1f} ms"
 
         cases.run("hostile structures", compiled)
