@@ -55,6 +55,18 @@ struct ServerBoundsTests {
         }
     }
 
+    @Test func aBodyThatDoesNotComeIsNotWaitedFor() async throws {
+        var setup = ServerTests.Setup()
+        setup.options.readTimeout = .milliseconds(300)
+        try await ServerTests.withServer(setup) { port, _, _ in
+            let start = ContinuousClock.now
+            let response = try await Self.exchange(
+                port, "POST", "/v1/completions", nil, ["Content-Length": "10", "Content-Type": "application/json"])
+            #expect(response.status == 408 && response.error?["code"] as? String == "request_timeout")
+            #expect((.milliseconds(300)..<(.seconds(5))).contains(ContinuousClock.now - start))
+        }
+    }
+
     @Test func aBodyDoesNotGoOnForEverBehindItsAnswer() async throws {
         try await ServerTests.withServer { port, _, _ in
             let bytes = try await HTTPClient.onThread {

@@ -6,7 +6,7 @@ import Testing
 struct QuietThreadTests {
     @Test func workIsDoneOneAfterTheOtherOnAThreadThatGivesWay() async {
         let thread = QuietThread()
-        let own = Self.niceness()
+        let own = Self.niceness(of: getpid())
         let running = Counter()
         let results = await withTaskGroup(of: (Int, Int32, Int).self) { group in
             for index in 0..<20 {
@@ -15,7 +15,7 @@ struct QuietThreadTests {
                         let company = running.enter()
                         Thread.sleep(forTimeInterval: 0.001)
                         running.leave()
-                        return (index, Self.niceness(), company)
+                        return (index, Self.niceness(of: 0), company)
                     }
                 }
             }
@@ -24,12 +24,15 @@ struct QuietThreadTests {
         #expect(Set(results.map(\.0)) == Set(0..<20))
         #expect(results.allSatisfy { $0.1 == min(own + 10, 19) })
         #expect(results.allSatisfy { $0.2 == 1 }, "never two at a time")
-        #expect(Self.niceness() == own)
+        #expect(Self.niceness(of: getpid()) == own)
         // And again once there was nothing to do.
         #expect(await thread.run { 5 } == 5)
     }
 
-    private static func niceness() -> Int32 { getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) }
+    /// Of a process; of this thread for 0.
+    private static func niceness(of process: pid_t) -> Int32 {
+        getpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(process))
+    }
 
     private final class Counter: @unchecked Sendable {
         private let lock = NSLock()

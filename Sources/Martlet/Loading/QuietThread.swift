@@ -1,10 +1,11 @@
+import Dispatch
 import Foundation
 import Synchronization
 
 /// Does one piece of work after the other on a thread that gives way to all others: what one request needs for itself, and what
 /// would hold up the next tokens of the others and the answers to new ones.
 ///
-/// There is a thread only while there is work: a priority that was lowered can't be raised again, so it is nobody else's.
+/// There are threads only while there is work: a priority that was lowered can't be raised again, so each is nobody else's.
 final class QuietThread: Sendable {
     private struct State {
         var work: [@Sendable () -> Void] = []
@@ -21,7 +22,8 @@ final class QuietThread: Sendable {
     /// Does something behind what was asked for before.
     func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
         await withCheckedContinuation { continuation in
-            enqueue { continuation.resume(returning: body()) }
+            // Who waits is woken by a thread of usual priority: waking may make a thread of a pool, which inherits it.
+            enqueue { continuation.resume(returning: Self.quietly(body)) }
         }
     }
 
@@ -32,13 +34,8 @@ final class QuietThread: Sendable {
             return !state.isRunning
         }
         guard isFirst else { return }
-        let thread = Thread {
-            Self.lowerPriority()
-            while let body = self.next() { body() }
-        }
-        thread.name = "martlet-quiet"
-        // Grammars nest.
-        thread.stackSize = 8 << 20
+        let thread = Thread { while let body = self.next() { body() } }
+        thread.name = "martlet-work"
         thread.start()
     }
 
@@ -49,12 +46,35 @@ final class QuietThread: Sendable {
         }
     }
 
+    private final class Outcome<Value: Sendable>: Sendable {
+        let value = Mutex<Value?>(nil)
+        let isThere = DispatchSemaphore(value: 0)
+    }
+
+    /// Does something on a thread of low priority, and waits for it.
+    private static func quietly<Value: Sendable>(_ body: @escaping @Sendable () -> Value) -> Value {
+        let outcome = Outcome<Value>()
+        let thread = Thread {
+            lowerPriority()
+            let value = body()
+            outcome.value.withLock { $0 = value }
+            outcome.isThere.signal()
+        }
+        thread.name = "martlet-quiet"
+        // Grammars nest.
+        thread.stackSize = 8 << 20
+        thread.start()
+        outcome.isThere.wait()
+        guard let value = outcome.value.withLock({ $0 }) else { preconditionFailure("the work is done") }
+        return value
+    }
+
     /// Of this thread: to Linux a thread is a process with its own (setpriority(2), "C library/kernel differences").
     private static func lowerPriority() {
         errno = 0
         let which = __priority_which_t(PRIO_PROCESS.rawValue)
-        let now = getpriority(which, 0)
+        let ofProcess = getpriority(which, id_t(getpid()))
         guard errno == 0 else { return }
-        _ = setpriority(which, 0, min(now + niceness, 19))
+        _ = setpriority(which, 0, min(ofProcess + niceness, 19))
     }
 }
