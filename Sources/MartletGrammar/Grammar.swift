@@ -78,11 +78,12 @@ package final class Grammar: Sendable {
             ? position.state : try follow(history, in: &space, from: space.states.start)
     }
 
+    /// - Parameter forgets: whether what is known may go, where it takes too much memory.
     private func locked<Result: Sendable>(
-        _ body: (inout Space) throws(GrammarError) -> Result
+        forgets: Bool = true, _ body: (inout Space) throws(GrammarError) -> Result
     ) throws(GrammarError) -> Result {
         try space.withLock { space throws(GrammarError) in
-            if space.states.memory + space.maskMemory > limits.cacheBytes {
+            if forgets, space.states.memory + space.maskMemory > limits.cacheBytes {
                 space.states = try StateSpace(automaton, limits: limits)
                 space.masks = [:]
                 space.maskMemory = 0
@@ -101,53 +102,101 @@ package final class Grammar: Sendable {
     func mask(
         _ position: Position, history: [UInt8], isFirst: Bool
     ) throws(GrammarError) -> (tokens: TokenMask, isComplete: Bool) {
-        try locked { space throws(GrammarError) in
+        // What another thread has found out just now is not forgotten before it was of use.
+        let known = try locked(forgets: false) { space throws(GrammarError) in
             let state = try Self.current(position, history, &space)
-            let isComplete = space.states.isComplete(state)
             let key = MaskKey(state: state, skipsSpace: isFirst && trie.leadingSpaces > 0)
-            if let known = space.masks[key] { return (known, isComplete) }
-            let mask = try walk(&space, from: state, skipsSpace: key.skipsSpace)
-            space.masks[key] = mask
-            space.maskMemory += mask.memory
-            return (mask, isComplete)
+            return (mask: space.masks[key], isComplete: space.states.isComplete(state))
+        }
+        if let mask = known.mask { return (mask, known.isComplete) }
+        return (try walk(position, history, skipsSpace: isFirst && trie.leadingSpaces > 0), known.isComplete)
+    }
+
+    /// Tries all tokens, those that begin alike together, and keeps what it finds. Now and then it lets others look up theirs.
+    private func walk(
+        _ position: Position, _ history: [UInt8], skipsSpace: Bool
+    ) throws(GrammarError) -> TokenMask {
+        var walk = Walk(trie)
+        while true {
+            let mask = try locked(forgets: false) { space throws(GrammarError) -> TokenMask? in
+                // Another request may have had all forgotten meanwhile.
+                if walk.generation != space.generation {
+                    walk.begin(at: try Self.current(position, history, &space), generation: space.generation)
+                }
+                let key = MaskKey(state: walk.path[0], skipsSpace: skipsSpace)
+                if let mask = space.masks[key] { return mask }
+                guard try walk.proceed(through: trie, &space.states, skipsSpace: skipsSpace, limit: limits.work) else {
+                    return nil
+                }
+                let mask = TokenMask(walk.tokens, vocabularySize: trie.vocabularySize)
+                space.masks[key] = mask
+                space.maskMemory += mask.memory
+                return mask
+            }
+            if let mask { return mask }
         }
     }
 
-    /// Tries all tokens, those that begin alike together.
-    private func walk(
-        _ space: inout Space, from start: StateSpace.StateID, skipsSpace: Bool
-    ) throws(GrammarError) -> TokenMask {
+    /// The search for the tokens that may follow a state.
+    private struct Walk {
+        var generation = -1
+        /// The states on the way to the node, with the first.
+        var path: [StateSpace.StateID]
         var tokens: [Int32] = []
-        let budget = space.states.work + limits.work
-        var path = [StateSpace.StateID](repeating: StateSpace.dead, count: trie.maximumDepth + 1)
-        path[0] = start
-        let count = trie.bytes.count
-        var node = 0
-        while node < count {
-            let depth = Int(trie.depths[node])
-            let byte = trie.bytes[node]
-            let state: StateSpace.StateID
-            if skipsSpace, depth == 1, byte == UInt8(ascii: " ") {
-                state = start
-            } else {
-                state = try space.states.next(path[depth - 1], byte)
-            }
-            guard state != StateSpace.dead else {
-                node = Int(trie.ends[node])
-                continue
-            }
-            path[depth] = state
-            for index in trie.starts[node]..<trie.starts[node + 1] { tokens.append(trie.tokens[Int(index)]) }
-            node += 1
-            guard space.states.work <= budget else { throw .tooComplex("it takes too much work to follow") }
+        private var node = 0
+        private var work = 0
+        private var beginnings = 0
+
+        /// What it does at a time: under a millisecond, as a rule.
+        private static let nodes = 4_096
+        private static let work = 16_384
+
+        init(_ trie: TokenTrie) {
+            path = Array(repeating: StateSpace.dead, count: trie.maximumDepth + 1)
         }
-        return TokenMask(tokens, vocabularySize: trie.vocabularySize)
+
+        mutating func begin(at state: StateSpace.StateID, generation: Int) {
+            self.generation = generation
+            path[0] = state
+            tokens.removeAll(keepingCapacity: true)
+            node = 0
+            work = 0
+            beginnings += 1
+        }
+
+        /// A part of it; all that is left where it had to begin anew.
+        ///
+        /// - Returns: whether it is through.
+        /// - Throws: `tooComplex` where it has taken more work than the limit.
+        mutating func proceed(
+            through trie: TokenTrie, _ states: inout StateSpace, skipsSpace: Bool, limit: Int
+        ) throws(GrammarError) -> Bool {
+            let count = trie.bytes.count
+            let begin = states.work
+            defer { work += states.work - begin }
+            let pause = beginnings > 1 ? (count, Int.max) : (Self.nodes, Self.work)
+            for _ in 0..<pause.0 where node < count && states.work - begin < pause.1 {
+                let depth = Int(trie.depths[node])
+                let byte = trie.bytes[node]
+                let isSkipped = skipsSpace && depth == 1 && byte == UInt8(ascii: " ")
+                let state = isSkipped ? path[0] : try states.next(path[depth - 1], byte)
+                guard state != StateSpace.dead else {
+                    node = Int(trie.ends[node])
+                    continue
+                }
+                path[depth] = state
+                for index in trie.starts[node]..<trie.starts[node + 1] { tokens.append(trie.tokens[Int(index)]) }
+                node += 1
+                guard work + states.work - begin <= limit else { throw .tooComplex("it takes too much work to follow") }
+            }
+            return node >= count
+        }
     }
 
     /// Whether the mask is there already.
     func knowsMask(_ position: Position) -> Bool {
-        space.withLockIfAvailable {
+        space.withLock {
             $0.generation == position.generation && $0.masks[MaskKey(state: position.state, skipsSpace: false)] != nil
-        } ?? false
+        }
     }
 }

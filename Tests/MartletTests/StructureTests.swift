@@ -125,4 +125,43 @@ import Testing
         await #expect(throws: EngineError.self) { _ = try await Answer(engine.submit(request)) }
         #expect(try await other.tokens.count == 50)
     }
+
+    /// A request whose masks take several times as long as a step draws when they are there. Others go on meanwhile.
+    @Test func aSlowMaskHoldsUpNobody() async throws {
+        let letters = Array(UInt8(ascii: "a")...UInt8(ascii: "z"))
+        var entries = (1..<FakeModel.vocabularySize - 1).map {
+            (bytes: Array(FakeDecoder.spelling($0).utf8), token: Int32($0))
+        }
+        // Tokens that the model does not have.
+        for first in letters {
+            for second in letters {
+                for third in letters {
+                    entries.append(([first, second, third], Int32(entries.count + 2)))
+                }
+            }
+        }
+        let trie = TokenTrie(entries, vocabularySize: entries.count + 2)
+        var structured = EngineRequest([1, 2, 3], LLMEngineTests.parameters(maxTokens: 100))
+        structured.parameters.ignoreEOS = false
+        // Every place in it is another state, with a mask of its own.
+        structured.grammar = try Grammar(.regex("[a-z]{100,400}"), trie)
+        let model = FakeModel(rowCount: 2000)
+        let engine = try LLMEngine(model.runner, contextLength: 150, endTokens: [FakeModel.endToken])
+        let alone = try await Answer(engine.submit(structured))
+        #expect(await engine.statistics.postponedTokens == 0)
+
+        structured.grammar = try Grammar(.regex("[a-z]{100,401}"), trie)
+        let streams = try await engine.submitTogether([
+            structured, EngineRequest([1], LLMEngineTests.parameters(maxTokens: 100)),
+        ])
+        async let slow = (Answer(streams[0]), ContinuousClock.now)
+        async let quick = (Answer(streams[1]), ContinuousClock.now)
+        let ended = try await (slow: slow, quick: quick)
+        #expect(ended.slow.0 == alone)
+        #expect(ended.quick.0.tokens.count == 100)
+        #expect(ended.quick.1 < ended.slow.1)
+        let statistics = await engine.statistics
+        #expect(statistics.postponedTokens > 0 && statistics.usedCacheRows == 0)
+        #expect(model.faults == [])
+    }
 }

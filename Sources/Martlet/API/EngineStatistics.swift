@@ -19,6 +19,8 @@ public struct EngineStatistics: Sendable, Hashable {
     /// more than all bounds.
     public var stepsByTokens = [Int](repeating: 0, count: stepTokenBounds.count + 1)
     public var generatedTokens = 0
+    /// How often a request drew no token in a step, because what its structure admits was not found out yet.
+    public var postponedTokens = 0
     /// Tokens of the prompts of accepted requests.
     public var promptTokens = 0
     /// Prompt tokens of the requests that began to answer, and how many of these were cached.

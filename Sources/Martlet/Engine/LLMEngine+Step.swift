@@ -28,7 +28,7 @@ extension LLMEngine {
         do {
             let logits = try runner.run(step, of: scheduler)
             let computed = ContinuousClock.now
-            sample(logits, for: step)
+            sample(logits, for: step, patience: computed - proposed)
             let drawn = ContinuousClock.now
             deliver(scheduler.update(step, self.drawn), at: drawn)
             speculator?.record(step, self.drawn, seconds: (drawn - proposed).seconds)
@@ -84,7 +84,11 @@ extension LLMEngine {
     }
 
     /// Draws tokens from every row of logits. Behind a draft's first wrong token the rows mean nothing.
-    private func sample(_ logits: UnsafeBufferPointer<Float>, for step: SchedulerOutput) {
+    ///
+    /// - Parameter patience: how long all wait for one request's mask.
+    private func sample(_ logits: UnsafeBufferPointer<Float>, for step: SchedulerOutput, patience: Duration) {
+        let deadline = DispatchTime.now() + patience.seconds
+        let othersCanDraw = step.entries.contains { $0.drawCount > 0 && active[$0.id]?.waitsForMask == false }
         samples.removeAll(keepingCapacity: true)
         drawn.removeAll()
         var firstRow = 0
@@ -94,6 +98,12 @@ extension LLMEngine {
             firstRow += entry.promptRowCount
             guard entry.drawCount > 0 else { continue }
             drawn.beginEntry()
+            request.isPostponed = !awaitMask(of: request, entry, until: othersCanDraw ? deadline : nil)
+            guard !request.isPostponed else {
+                counters.postponedTokens += 1
+                firstRow += entry.drawCount
+                continue
+            }
             for offset in 0..<entry.drawCount {
                 let position = entry.firstSampledPosition + entry.promptRowCount + offset
                 let sample = draw(row(firstRow + offset, of: logits), for: request, position: position)
@@ -110,7 +120,25 @@ extension LLMEngine {
     /// While the model computes the next step, another thread finds out what may be drawn in it.
     private func prepareMask(of request: ActiveRequest) {
         guard let matcher = request.sampling.matcher, !matcher.hasPreparedMask else { return }
-        maskQueue.async { matcher.prepareMask() }
+        maskQueue.async(group: request.masking) { matcher.prepareMask() }
+    }
+
+    /// Waits for the mask of a request's next token where it is not there yet. It takes up to a tenth of a second where a structure
+    /// admits nearly everything.
+    ///
+    /// - Parameter deadline: of others in the step that can draw theirs. They wait once for each mask.
+    /// - Returns: whether it is there. If not, the request draws nothing, and the next step computes its last token again.
+    private func awaitMask(
+        of request: ActiveRequest, _ entry: SchedulerOutput.Entry, until deadline: DispatchTime?
+    ) -> Bool {
+        guard let masking = request.masking else { return true }
+        // The last token of a prompt is in the prefix cache, and must not be computed again.
+        let isDecoding = entry.count == entry.drawCount && scheduler.running[entry.index].generatedCount > 0
+        guard let deadline, isDecoding else {
+            masking.wait()
+            return true
+        }
+        return masking.wait(timeout: request.isPostponed ? .now() : deadline) == .success
     }
 
     private func row(_ index: Int, of logits: UnsafeBufferPointer<Float>) -> UnsafeBufferPointer<Float> {

@@ -26,7 +26,7 @@ public actor LLMEngine {
     var drawn = DrawnTokens()
     let targetSeconds: Double?
     /// Computes masks of structured answers beside the engine's thread.
-    let maskQueue = DispatchQueue(label: "martlet-masks")
+    let maskQueue = DispatchQueue(label: "martlet-masks", attributes: .concurrent)
     private let endTokens: [Int32]
     private let seed: UInt64?
     var nextID: UInt64 = 0
@@ -42,11 +42,18 @@ public actor LLMEngine {
         var admitted: ContinuousClock.Instant?
         /// Until they are delivered with the first token; nil unless asked for.
         var promptLogprobs: PromptLogprobs?
+        /// What finds out the mask of the next token; nil where the answer has no structure.
+        let masking: DispatchGroup?
+        /// It drew nothing in its last step, for want of the mask.
+        var isPostponed = false
 
         init(sampling: SamplingState, events: AsyncThrowingStream<TokenEvent, any Error>.Continuation) {
             self.sampling = sampling
             self.events = events
+            masking = sampling.matcher.map { _ in DispatchGroup() }
         }
+
+        var waitsForMask: Bool { masking?.wait(timeout: .now()) == .timedOut }
     }
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }

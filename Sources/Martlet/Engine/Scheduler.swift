@@ -213,7 +213,7 @@ package struct Scheduler: ~Copyable {
 
     // MARK: Results
 
-    /// Takes the tokens that the step's logits gave.
+    /// Takes the tokens that the step's logits gave. A request that drew none computes its last token again.
     ///
     /// - Returns: what became of their requests. Those that are finished have left, and their rows are free.
     package mutating func update(_ step: borrowing SchedulerOutput, _ drawn: borrowing DrawnTokens) -> [RequestUpdate] {
@@ -222,7 +222,8 @@ package struct Scheduler: ~Copyable {
         var anyFinished = false
         for index in step.entries.indices where step.entries[index].drawCount > 0 {
             let count = drawn.counts[entry]
-            precondition(count > 0 && count <= step.entries[index].drawCount)
+            let mayWait = step.entries[index].count == step.entries[index].drawCount
+            precondition((count > 0 || mayWait) && count <= step.entries[index].drawCount)
             if accept(drawn, draw..<draw + count, at: step.entries[index].index, id: step.entries[index].id) {
                 anyFinished = true
             }

@@ -52,7 +52,7 @@ package struct SchedulerOutput: Sendable {
 package struct DrawnTokens: Sendable {
     /// All of them, one after the other; nil where none could be drawn.
     package private(set) var tokens: [Int32?] = []
-    /// How many belong to each entry: more than one only where all but the last equal the draft.
+    /// How many belong to each entry: more than one only where all but the last equal the draft, none where it has to wait.
     package private(set) var counts: [Int] = []
 
     package init() {}

@@ -70,7 +70,7 @@ final class Speculator {
             for token in drawn.tokens[draw..<draw + count] {
                 if let token { proposer.append(token, to: step.entries[index].id) }
             }
-            if step.entries[index].drawCount > 1 {
+            if step.entries[index].drawCount > 1, count > 0 {
                 statistics.drafts += 1
                 statistics.draftTokens += step.entries[index].drawCount - 1
                 statistics.acceptedTokens += count - 1
