@@ -138,7 +138,9 @@ def markdown(data, name, cells):
                 row.append(c.shares(engine) if engine in c.median else "")
             peer = max((c.better_peer(engine) for engine in ours if c.better_peer(engine)), key=c.median.get, default=None)
             row.append(c.shares(peer) if peer else "")
-            row.append(str(min((len(rates) for rates in c.rates.values()), default=0)))
+            # Of those that are compared: another engine may have been left out of some.
+            compared = [c.rates[engine] for engine in {*ours, peer} & c.rates.keys()]
+            row.append(str(min((len(rates) for rates in compared), default=0)))
             lines.append("| " + " | ".join(row) + " |")
         lines += ["", "| model | test | read GB/s | int8 or bf16 G op/s | bytes per step, MB | M op per token | attention adds |",
                   "|---|---|---:|---:|---:|---:|---:|"]
