@@ -123,8 +123,8 @@ extension LLMEngine {
         maskQueue.async(group: request.masking) { matcher.prepareMask() }
     }
 
-    /// Waits for the mask of a request's next token where it is not there yet. It takes up to a tenth of a second where a structure
-    /// admits nearly everything.
+    /// Waits for the mask of a request's next token where it is not there yet. It takes long where a structure admits nearly all of a
+    /// large vocabulary.
     ///
     /// - Parameter deadline: of others in the step that can draw theirs. They wait once for each mask.
     /// - Returns: whether it is there. If not, the request draws nothing, and the next step computes its last token again.
