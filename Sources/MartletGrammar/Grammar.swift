@@ -102,14 +102,15 @@ package final class Grammar: Sendable {
     func mask(
         _ position: Position, history: [UInt8], isFirst: Bool
     ) throws(GrammarError) -> (tokens: TokenMask, isComplete: Bool) {
+        let skipsSpace = isFirst && trie.leadingSpaces > 0
         // What another thread has found out just now is not forgotten before it was of use.
         let known = try locked(forgets: false) { space throws(GrammarError) in
             let state = try Self.current(position, history, &space)
-            let key = MaskKey(state: state, skipsSpace: isFirst && trie.leadingSpaces > 0)
+            let key = MaskKey(state: state, skipsSpace: skipsSpace)
             return (mask: space.masks[key], isComplete: space.states.isComplete(state))
         }
         if let mask = known.mask { return (mask, known.isComplete) }
-        return (try walk(position, history, skipsSpace: isFirst && trie.leadingSpaces > 0), known.isComplete)
+        return (try walk(position, history, skipsSpace: skipsSpace), known.isComplete)
     }
 
     /// Tries all tokens, those that begin alike together, and keeps what it finds. Now and then it lets others look up theirs.

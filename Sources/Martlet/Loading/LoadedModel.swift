@@ -34,7 +34,9 @@ package struct LoadedModel {
         maxImagePixels = options.maxImagePixels
         let checkpoint = try Checkpoint(path: path)
         // A vocabulary takes one processor a tenth of a second and more: beside the weights, which take them all.
-        let tokenizer = Background { checkpoint.hasTokenizer ? try Tokenizer(checkpoint) : nil }
+        let tokenizer = Background(name: "martlet-tokenizer") {
+            checkpoint.hasTokenizer ? try Tokenizer(checkpoint) : nil
+        }
         outline = try ModelOutline(checkpoint, options: options)
         if options.givesHiddenStates {
             let models = try outline.compileWithHiddenStates(progress: progress)

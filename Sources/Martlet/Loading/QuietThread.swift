@@ -1,4 +1,3 @@
-import Dispatch
 import Foundation
 import Synchronization
 
@@ -46,27 +45,13 @@ final class QuietThread: Sendable {
         }
     }
 
-    private final class Outcome<Value: Sendable>: Sendable {
-        let value = Mutex<Value?>(nil)
-        let isThere = DispatchSemaphore(value: 0)
-    }
-
     /// Does something on a thread of low priority, and waits for it.
     private static func quietly<Value: Sendable>(_ body: @escaping @Sendable () -> Value) -> Value {
-        let outcome = Outcome<Value>()
-        let thread = Thread {
-            lowerPriority()
-            let value = body()
-            outcome.value.withLock { $0 = value }
-            outcome.isThere.signal()
-        }
-        thread.name = "martlet-quiet"
         // Grammars nest.
-        thread.stackSize = 8 << 20
-        thread.start()
-        outcome.isThere.wait()
-        guard let value = outcome.value.withLock({ $0 }) else { preconditionFailure("the work is done") }
-        return value
+        Background<Value, Never>(name: "martlet-quiet", stackSize: 8 << 20) {
+            lowerPriority()
+            return body()
+        }.value()
     }
 
     /// Of this thread: to Linux a thread is a process with its own (setpriority(2), "C library/kernel differences").
