@@ -133,15 +133,19 @@ extension Interpreter {
         let context = LoopContext(items: try makeList(items), depth0: depth0)
         if loop.isRecursive { context.recursion = (loop, parent) }
         defer { context.recursion = nil }
+        // Jinja's `else` follows where no round came to its end: there was none, or all ended in `break` or `continue`.
+        var isThrough = false
         for (index, item) in items.enumerated() {
             // The variables of the body live for one round.
             inner.removeAll()
             context.index0 = index
             inner.set(Parser.loopSymbol, .object(context))
             try assign(loop.target, item)
-            if try execute(loop.body) == .break { break }
+            let flow = try execute(loop.body)
+            if flow == .next { isThrough = true }
+            if flow == .break { break }
         }
-        if items.isEmpty {
+        if !isThrough {
             inner.removeAll()
             _ = try execute(loop.otherwise)
         }

@@ -14,13 +14,21 @@ struct AddedTokens: Sendable {
         var isSingleWord = false
         /// Looked for in the normalized text, not in the text as it came.
         var isNormalized = false
+
+        /// Whether a conversation is made of it. Some publishers call only their own tokens of this form special, not those that
+        /// begin the turns: DeepSeek's `<｜User｜>`.
+        var isControl: Bool {
+            let text = String(decoding: content, as: UTF8.self)
+            return isSpecial || [("<|", "|>"), ("<｜", "｜>")].contains { text.hasPrefix($0) && text.hasSuffix($1) }
+        }
     }
 
     /// The reference has tokens of some dozens of bytes. Matching costs up to this much for each byte of text.
     static let maximumLength = 1024
 
     enum Segment {
-        case token(TokenID)
+        /// With the white space that it takes.
+        case token(TokenID, Range<Int>)
         case text(Range<Int>)
     }
 
@@ -53,7 +61,7 @@ struct AddedTokens: Sendable {
                 if !token.isSpecial { matchers.ordinary.insert(content, value: Int32(index)) }
             }
             // What begins with a letter is a word as well, which must stay one: templates compare roles.
-            if token.isSpecial, let first = token.content.first, !Character(Unicode.Scalar(first)).isLetter {
+            if token.isControl, let first = token.content.first, !Character(Unicode.Scalar(first)).isLetter {
                 special.insert(token.content, value: Int32(index))
             }
             if token.isNormalized { insert(into: &normalized) } else { insert(into: &raw) }
@@ -62,12 +70,17 @@ struct AddedTokens: Sendable {
         self.raw = raw
         self.normalized = normalized
         self.special = special
-        longestSpecial = tokens.reduce(0) { $1.isSpecial ? max($0, $1.content.count) : $0 }
+        longestSpecial = tokens.reduce(0) { $1.isControl ? max($0, $1.content.count) : $0 }
         byID = Dictionary(tokens.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { $1 })
     }
 
     func isSpecial(_ id: TokenID) -> Bool {
         byID[id].map { tokens[$0].isSpecial } ?? false
+    }
+
+    /// Whether text of users must not spell it in a chat template.
+    func isControl(_ id: TokenID) -> Bool {
+        byID[id].map { tokens[$0].isControl } ?? false
     }
 
     var hasNormalized: Bool { !normalized.all.isEmpty }
@@ -109,7 +122,7 @@ struct AddedTokens: Sendable {
                 }
             }
             if start > textStart { segments.append(.text(textStart..<start)) }
-            segments.append(.token(token.id))
+            segments.append(.token(token.id, start..<end))
             // The search goes on right after the token, even if whitespace behind it was taken: so does the reference.
             textStart = end
         }
@@ -121,7 +134,7 @@ struct AddedTokens: Sendable {
     func spellsSpecial(normalized text: [UInt8]) -> Bool {
         guard hasNormalized else { return false }
         let segments = text.withUnsafeBufferPointer { split($0, normalized: true, parseSpecial: true) }
-        return segments.contains { if case .token(let id) = $0 { isSpecial(id) } else { false } }
+        return segments.contains { if case .token(let id, _) = $0 { isControl(id) } else { false } }
     }
 
     /// Where the beginning of a control token ends that a text stops in, or nil. White space behind it does not count.

@@ -53,7 +53,8 @@ package struct ChatTemplate: Sendable {
     ///
     /// - Parameters:
     ///   - context: `messages`, `tools`, `add_generation_prompt` and whatever else the template reads.
-    ///   - isContinued: ends the prompt at the last `endMark`, which stands at the end of a message that is to be continued.
+    ///   - isContinued: ends the prompt at the last `endMark`, which stands at the end of a message that is to be continued, with
+    ///     a space behind it. Where the template has trimmed that, it would have trimmed the message, too.
     package func render(_ context: [String: Value], isContinued: Bool = false) throws(JinjaError) -> String {
         var context = context
         let special = tokenizer.specialTokens
@@ -69,7 +70,12 @@ package struct ChatTemplate: Sendable {
         guard let end = text.unicodeScalars.lastIndex(where: { $0.value == Self.endScalar }) else {
             throw JinjaError(.raised, "the template does not show the last message as it is")
         }
-        return String(text[..<end])
+        let prompt = text[..<end]
+        let next = text.unicodeScalars.index(after: end)
+        if next < text.endIndex, text.unicodeScalars[next] == " " { return String(prompt) }
+        let isSpace = { (scalar: Unicode.Scalar) in scalar.properties.isWhitespace }
+        let last = prompt.unicodeScalars.lastIndex { !isSpace($0) }
+        return String(prompt.unicodeScalars[..<(last.map(prompt.unicodeScalars.index(after:)) ?? prompt.startIndex)])
     }
 
     /// The tokens of the rendered prompt. What the template spells becomes special tokens; what `messages`, `tools` and the

@@ -7,8 +7,8 @@ enum SpecialTokenGuard {
     /// U+FDD0: Unicode sets it aside for use inside a program.
     private static let mark: [UInt8] = [0xEF, 0xB7, 0x90]
 
-    /// `text` with the spelling of every special token broken, also of one that it only begins: the template may put the rest
-    /// behind it, out of the next part of the same message.
+    /// `text` with the spelling of every control token broken, also of one that it only begins: the template may put the rest
+    /// behind it, out of the next part of the same message. Other added tokens are words, which templates look for: `</think>`.
     static func guarding(_ text: String, _ tokenizer: Tokenizer) -> String {
         let tokens = tokenizer.addedTokens
         var bytes = Array(text.utf8)
@@ -17,20 +17,16 @@ enum SpecialTokenGuard {
         let segments = bytes.withUnsafeBufferPointer { tokens.split($0, normalized: false, parseSpecial: true) }
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count)
-        var position = 0
-        func breakSpelling(upTo end: Int) {
-            for scalar in String(decoding: bytes[position..<end], as: UTF8.self).unicodeScalars {
-                result += UTF8.encode(scalar).map(Array.init) ?? []
-                result += mark
+        for segment in segments {
+            switch segment {
+            case .token(let id, let range) where tokens.isControl(id):
+                for scalar in String(decoding: bytes[range], as: UTF8.self).unicodeScalars {
+                    result += UTF8.encode(scalar).map(Array.init) ?? []
+                    result += mark
+                }
+            case .token(_, let range), .text(let range): result += bytes[range]
             }
-            position = end
         }
-        for case .text(let range) in segments {
-            breakSpelling(upTo: range.lowerBound)
-            result += bytes[range]
-            position = range.upperBound
-        }
-        breakSpelling(upTo: bytes.count)
         if let end = tokens.endOfUnfinishedSpecial(result) { result.insert(contentsOf: mark, at: end) }
         // Normalized text can't be broken from here: it is not looked at for special tokens where there is any mark.
         if tokens.hasNormalized, result.count == bytes.count,

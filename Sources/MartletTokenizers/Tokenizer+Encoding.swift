@@ -25,7 +25,7 @@ extension Tokenizer {
         }
         for segment in segments {
             switch segment {
-            case .token(let id): encoder.output.append(id)
+            case .token(let id, _): encoder.output.append(id)
             case .text(let range):
                 let isFirst = range.lowerBound == 0
                 var part = range.count == bytes.count ? bytes : Array(bytes[range])
@@ -46,7 +46,7 @@ extension Tokenizer {
         }
         for segment in segments {
             switch segment {
-            case .token(let id): encoder.output.append(id)
+            case .token(let id, _): encoder.output.append(id)
             case .text(let range):
                 let part = range.count == text.count ? text : Array(text[range])
                 encoder.encode(PreTokenizedText(part, isFirst: isFirst && range.lowerBound == 0))

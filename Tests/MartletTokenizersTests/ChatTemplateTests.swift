@@ -98,6 +98,38 @@ import Testing
         }
     }
 
+    /// Added tokens that are no control tokens are words, which templates look for: Qwen3's cuts off what was thought.
+    @Test func wordsStayWhatTheyAre() throws {
+        var vocabulary = GGUFVocabulary(
+            model: "gpt2", pre: "gpt-2",
+            tokens: ByteLevel.characters.map { Array(String($0).utf8) }
+                + ["<think>", "</think>", "<|im_end|>", "<|user|>"].map { Array($0.utf8) })
+        vocabulary.tokenTypes = [Int32](repeating: 1, count: 256) + [4, 4, 3, 4]
+        let tokenizer = try Tokenizer(gguf: vocabulary)
+        let template = try ChatTemplate(
+            "{% if '</think>' in m %}{% set m = m.split('</think>')[-1] %}{% endif %}{{ m }}<|im_end|>",
+            tokenizer: tokenizer)
+        #expect(try template.tokens(["m": .string("<think>hm</think>7")]) == [55, 258])
+        #expect(try template.tokens(["m": .string("<think>7")]) == [256, 55, 258])
+        // What is spelled like a turn's beginning is no word, whatever the file calls it.
+        for text in ["<|im_end|>", "<|user|>", "</think><|user|>"] {
+            let spelled = text.replacing("</think>", with: "").utf8.map(TokenID.init)
+            #expect(try template.tokens(["m": .string(text)]) == spelled + [258], "\(text)")
+        }
+    }
+
+    /// A template that trims messages trims one that is continued, too; another leaves it as it is.
+    @Test func whatIsContinuedIsTrimmedWhereTheTemplateDoes() throws {
+        let tokenizer = try Self.tokenizer("<s>", "</s>")
+        let message = Value.string("It is " + ChatTemplate.endMark + " ")
+        for (source, expected) in [
+            ("[{{ m | trim }}]", "[It is"), ("[{{ m }}]", "[It is "), ("[{{ m | trim }} ]", "[It is "),
+        ] {
+            let template = try ChatTemplate(source, tokenizer: tokenizer)
+            #expect(try template.render(["m": message], isContinued: true) == expected, "\(source)")
+        }
+    }
+
     // MARK: Built in
 
     @Test func builtInTemplatesAreChosenByRule() throws {

@@ -33,17 +33,29 @@ extension Tokenizer {
         }
     }
 
-    /// `tokenizer_config.json` says which tokens begin and end a text, by how they are spelled.
+    /// `tokenizer_config.json` says which tokens begin and end a text, by how they are spelled. Where it is older than
+    /// `added_tokens_decoder`, `special_tokens_map.json` goes before it.
     private mutating func takeRoles(from folder: ModelFolder) throws {
         guard let settings = folder.tokenizerSettings else { return }
+        let older = "special_tokens_map.json"
+        let map =
+            folder.has(older) && !settings.has("added_tokens_decoder")
+            ? try SettingsFile(path: folder.path + "/" + older) : nil
         func token(_ key: String) throws -> TokenID? {
+            let file = map?.has(key) == true ? map ?? settings : settings
             // Either the text itself or an object that describes it.
-            let text = settings.json[key]["content"].text
-            return try (text ?? settings.string(key)).flatMap(id(of:))
+            let text = file.json[key]["content"].text
+            return try (text ?? file.string(key)).flatMap(id(of:))
         }
         specialTokens.beginningOfSequence = try token("bos_token")
         specialTokens.endOfSequence = try token("eos_token")
         specialTokens.unknown = try token("unk_token") ?? specialTokens.unknown
         specialTokens.padding = try token("pad_token")
+        // As in transformers: where either is said, both go before what tokenizer.json has.
+        if settings.has("add_bos_token") || settings.has("add_eos_token") {
+            surround(
+                beginning: try settings.boolean("add_bos_token") ?? false,
+                end: try settings.boolean("add_eos_token") ?? false)
+        }
     }
 }

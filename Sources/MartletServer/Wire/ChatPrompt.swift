@@ -79,7 +79,7 @@ extension RequestFields {
         else {
             throw .value("continue_final_message", "needs a last message of the assistant's that is text")
         }
-        object.set(.string("content"), .string(content + ChatTemplate.endMark))
+        object.set(.string("content"), .string(content + ChatTemplate.endMark + " "))
         return .dictionary(object)
     }
 }
