@@ -40,6 +40,12 @@ extension GGUF {
             }
         }
 
+        /// The id of a token. All ones (-1, or the same bits unsigned) is how some writers say that there is none.
+        package func tokenID(_ key: String) throws(CheckpointError) -> Int? {
+            guard let id = try integer(key), id != -1, id != Int(UInt32.max) else { return nil }
+            return id
+        }
+
         /// A floating-point number or an integer.
         package func number(_ key: String) throws(CheckpointError) -> Double? {
             guard let value = values[key] else { return nil }

@@ -117,8 +117,7 @@ extension ModelConfiguration {
         _ kind: String, _ metadata: GGUF.Metadata, vocabularySize: Int
     ) throws(CheckpointError) -> Int? {
         let key = "tokenizer.ggml.\(kind)_token_id"
-        // All ones is how some writers say that there is none.
-        guard let id = try metadata.integer(key), id != -1, id != Int(UInt32.max) else { return nil }
+        guard let id = try metadata.tokenID(key) else { return nil }
         guard (0..<vocabularySize).contains(id) else {
             throw metadata.failure(key, "is \(id), outside the vocabulary of \(vocabularySize)")
         }

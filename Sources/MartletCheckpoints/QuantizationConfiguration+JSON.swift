@@ -39,7 +39,10 @@ extension QuantizationConfiguration {
     }
 
     private init(awq settings: SettingsFile) throws(CheckpointError) {
-        try settings.expect("backend", ["autoawq", "ipex"])
+        // A backend is the kernels that are to read the layout below, but for one that has a layout of its own.
+        if let backend = try settings.string("backend"), backend.lowercased() == "llm-awq" {
+            throw settings.failure("backend", "is '\(backend)', a layout which is not supported")
+        }
         // "exllama" and "ipex" name kernels for the same layout.
         for key in ["version", "format", "checkpoint_format"] {
             try settings.expect(key, ["gemm", "exllama", "ipex"])

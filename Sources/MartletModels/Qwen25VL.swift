@@ -37,17 +37,18 @@ struct Qwen25Vision: VisionModel {
         let root = try weights.settings()
         imageToken = try root.imageToken()
         let settings = try root.required(root.section("vision_config"), "vision_config")
-        let configuration = try GridVisionConfiguration(settings, textWidth: weights.configuration.hiddenSize)
+        let configuration = try GridVisionConfiguration(
+            settings, Self.defaults, textWidth: weights.configuration.hiddenSize)
         self.configuration = configuration
         let activation = try settings.string("hidden_act") ?? "silu"
         guard activation == "silu" else { throw settings.failure("hidden_act", "is '\(activation)', expected 'silu'") }
-        let window = try settings.size("window_size", limit: 1 << 16)
+        let window = try settings.optionalSize("window_size", limit: 1 << 16) ?? 112
         let merged = configuration.patchSize * configuration.mergeSize
         guard window >= merged else {
             throw settings.failure("window_size", "is \(window), less than the \(merged) pixels of merged patches")
         }
         windowSide = window / merged
-        let full = Set(try settings.required(settings.integers("fullatt_block_indexes"), "fullatt_block_indexes"))
+        let full = Set(try settings.integers("fullatt_block_indexes") ?? [7, 15, 23, 31])
         let patch = [3, configuration.temporalPatchSize, configuration.patchSize, configuration.patchSize]
         let width = configuration.hiddenSize
         patchEmbedding = try PatchEmbedding("visual.patch_embed.proj", kernel: patch, outputs: width, weights)
@@ -65,6 +66,10 @@ struct Qwen25Vision: VisionModel {
     }
 
     private static let epsilon = 1e-6
+
+    /// Those of `Qwen2_5_VLVisionConfig`.
+    private static let defaults = GridVisionConfiguration.Defaults(
+        hiddenSize: 3584, intermediateSize: 3420, layerCount: 32, patchSize: 14)
 
     var patchSize: Int { configuration.patchSize }
     var patchWidth: Int { patchEmbedding.columns }

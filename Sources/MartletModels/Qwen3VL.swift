@@ -43,15 +43,16 @@ struct Qwen3Vision: VisionModel {
         let root = try weights.settings()
         imageToken = try root.imageToken()
         let settings = try root.required(root.section("vision_config"), "vision_config")
-        let configuration = try GridVisionConfiguration(settings, textWidth: weights.configuration.hiddenSize)
+        let configuration = try GridVisionConfiguration(
+            settings, Self.defaults, textWidth: weights.configuration.hiddenSize)
         self.configuration = configuration
         let width = configuration.hiddenSize
         let patch = [3, configuration.temporalPatchSize, configuration.patchSize, configuration.patchSize]
         patchEmbedding = try PatchEmbedding(
             "visual.patch_embed.proj", kernel: patch, outputs: width, bias: true, weights)
         positions = try PositionGrid(
-            "visual.pos_embed", count: settings.size("num_position_embeddings", limit: 1 << 20), width: width, settings,
-            weights)
+            "visual.pos_embed", count: settings.optionalSize("num_position_embeddings", limit: 1 << 20) ?? 2304,
+            width: width, settings, weights)
         let activation = try settings.activation("hidden_act", default: .tanh)
         var blocks: [Block] = []
         for index in 0..<configuration.layerCount {
@@ -68,7 +69,7 @@ struct Qwen3Vision: VisionModel {
         self.merger = try merger("visual.merger")
         var deepstack: [Deepstack] = []
         let key = "deepstack_visual_indexes"
-        for block in try settings.integers(key) ?? [] {
+        for block in try settings.integers(key) ?? [8, 16, 24] {
             guard (0..<blocks.count).contains(block), deepstack.count < weights.configuration.layerCount else {
                 throw settings.failure(key, "has \(block), which does not fit the model's layers")
             }
@@ -83,6 +84,10 @@ struct Qwen3Vision: VisionModel {
     }
 
     private static let epsilon = 1e-6
+
+    /// Those of `Qwen3VLVisionConfig`.
+    private static let defaults = GridVisionConfiguration.Defaults(
+        hiddenSize: 1152, intermediateSize: 4304, layerCount: 27, patchSize: 16)
 
     var deepstackCount: Int { deepstack.count }
     var patchSize: Int { configuration.patchSize }

@@ -51,6 +51,38 @@ struct CommandLineTests {
             #expect(served.errorLines.dropLast().allSatisfy { $0.hasPrefix("listening at http://127.0.0.1:") })
         }
     }
+
+    /// All ones say that there is no such token: llama.cpp's converter of llama2.c's models writes them for padding.
+    @Test func specialTokensOfAGGUFFileMayBeNone() throws {
+        var file = GGUFBuilder.llama()
+        file.set("tokenizer.ggml.model", "gpt2")
+        file.set("tokenizer.ggml.padding_token_id", UInt32.max)
+        file.set("tokenizer.ggml.unknown_token_id", 5, Int32(-1).bytes)
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/model.gguf"
+        try folder.write(Data(file.build()), to: "model.gguf")
+        let result = try CommandLineProgram.run("tokenize", path, "abc")
+        #expect(result.text == "[0,1,2]\n", "\(result.error)")
+        // Any other id that the vocabulary lacks is an error.
+        file.set("tokenizer.ggml.padding_token_id", UInt32(8))
+        try folder.write(Data(file.build()), to: "model.gguf")
+        let refused = try CommandLineProgram.run("tokenize", path, "abc")
+        #expect(refused.status == 1 && refused.error.contains("padding token id 8 is out of range"), "\(refused.error)")
+    }
+
+    /// A tokenizer may have more tokens than the model has logits.
+    @Test func perplexityOfTokensThatDoNotExistIsRefused() throws {
+        var model = TinyModelFolder()
+        let vocabulary = "abcdefghijk".enumerated().map { #""\#($0.element)": \#($0.offset)"# }.joined(separator: ", ")
+        model.files["tokenizer.json"] = Data(
+            #"{"model": {"type": "BPE", "vocab": {\#(vocabulary)}, "merges": []}}"#.utf8)
+        let folder = try model.write()
+        try folder.write("akaa", to: "text.txt")
+        let result = try CommandLineProgram.run(
+            "perplexity", folder.path, folder.path + "/text.txt", "--context", "4")
+        #expect(result.status == 1)
+        #expect(result.error == "martlet: error: token 10 at index 1 is not below 10\n")
+    }
 }
 
 /// The program with the real model.

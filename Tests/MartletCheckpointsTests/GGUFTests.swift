@@ -42,6 +42,20 @@ import Testing
         #expect(metadata.keys.first == "u8" && metadata.keys.count == 13)
     }
 
+    @Test func `a token id of all ones is none`() throws {
+        var file = GGUFBuilder()
+        file.set("u32", UInt32.max)
+        file.set("i32", 5, Int32(-1).bytes)
+        file.set("seven", UInt32(7))
+        file.set("other", 5, Int32(-2).bytes)
+        let metadata = try file.open().metadata
+        #expect(try metadata.tokenID("u32") == nil)
+        #expect(try metadata.tokenID("i32") == nil)
+        #expect(try metadata.tokenID("absent") == nil)
+        #expect(try metadata.tokenID("seven") == 7)
+        #expect(try metadata.tokenID("other") == -2, "which is for the reader of the vocabulary to refuse")
+    }
+
     @Test func `every array type is read`() throws {
         var file = GGUFBuilder()
         file.set("u8", array: 0, count: 2, [1, 255])

@@ -302,3 +302,113 @@ import Testing
                 ]) { $1 }) == [8, nil, 8])
     }
 }
+
+/// Models that see. transformers writes no more of `vision_config` than what differs from the defaults of its class.
+extension ModelFolderTests {
+    private static let sizes = #"{"hidden_size": 64, "intermediate_size": 8, "out_hidden_size": 8, "in_chans": 3}"#
+
+    /// A tiny language model, and a `vision_config` for which it has no tower yet.
+    private static func seeing(_ type: String, layers: Int, _ vision: String) -> TinyModelFolder {
+        var folder = TinyModelFolder()
+        folder.settings["model_type"] = #""\#(type)""#
+        folder.settings["num_hidden_layers"] = "\(layers)"
+        folder.settings["rope_scaling"] = #"{"rope_type": "default", "mrope_section": [1, 1, 0]}"#
+        folder.settings["image_token_id"] = "9"
+        folder.settings["vision_config"] = vision
+        let first = folder.weights.tensors.filter { $0.name.hasPrefix("model.layers.0.") }
+        for layer in 1..<layers {
+            for tensor in first {
+                folder.weights.add(
+                    tensor.name.replacingOccurrences(of: "layers.0.", with: "layers.\(layer)."), tensor.shape)
+            }
+        }
+        return folder
+    }
+
+    /// Qwen2.5-VL with a tower of 32 layers, 16 heads of 4 dimensions, and patches of 14 pixels.
+    private static func qwen25VL(_ vision: String = Self.sizes) -> TinyModelFolder {
+        var folder = seeing("qwen2_5_vl", layers: 1, vision)
+        for (projection, width) in [("q_proj", 8), ("k_proj", 4), ("v_proj", 4)] {
+            folder.weights.add("model.layers.0.self_attn.\(projection).bias", [width])
+        }
+        folder.weights.add("visual.patch_embed.proj.weight", [64, 3, 2, 14, 14])
+        for block in 0..<32 {
+            let name = "visual.blocks.\(block)"
+            folder.weights.addWithBias(name + ".attn.qkv", [192, 64])
+            folder.weights.addWithBias(name + ".attn.proj", [64, 64])
+            folder.weights.addWithBias(name + ".mlp.gate_proj", [8, 64])
+            folder.weights.addWithBias(name + ".mlp.up_proj", [8, 64])
+            folder.weights.addWithBias(name + ".mlp.down_proj", [64, 8])
+            folder.weights.add(name + ".norm1.weight", [64])
+            folder.weights.add(name + ".norm2.weight", [64])
+        }
+        folder.weights.add("visual.merger.ln_q.weight", [64])
+        folder.weights.addWithBias("visual.merger.mlp.0", [256, 256])
+        folder.weights.addWithBias("visual.merger.mlp.2", [8, 256])
+        return folder
+    }
+
+    /// Qwen3-VL with a tower of 27 layers, 16 heads of 4 dimensions, and patches of 16 pixels.
+    private static func qwen3VL(_ vision: String = Self.sizes) -> TinyModelFolder {
+        var folder = seeing("qwen3_vl", layers: 3, vision)
+        for layer in 0..<3 {
+            folder.weights.add("model.layers.\(layer).self_attn.q_norm.weight", [4])
+            folder.weights.add("model.layers.\(layer).self_attn.k_norm.weight", [4])
+        }
+        folder.weights.addWithBias("visual.patch_embed.proj", [64, 3, 2, 16, 16])
+        folder.weights.add("visual.pos_embed.weight", [2304, 64])
+        for block in 0..<27 {
+            let name = "visual.blocks.\(block)"
+            folder.weights.addWithBias(name + ".attn.qkv", [192, 64])
+            folder.weights.addWithBias(name + ".attn.proj", [64, 64])
+            folder.weights.addWithBias(name + ".mlp.linear_fc1", [8, 64])
+            folder.weights.addWithBias(name + ".mlp.linear_fc2", [64, 8])
+            folder.weights.addWithBias(name + ".norm1", [64])
+            folder.weights.addWithBias(name + ".norm2", [64])
+        }
+        folder.weights.addWithBias("visual.merger.norm", [64])
+        for index in 0..<3 { folder.weights.addWithBias("visual.deepstack_merger_list.\(index).norm", [256]) }
+        for name in ["merger"] + (0..<3).map({ "deepstack_merger_list.\($0)" }) {
+            folder.weights.addWithBias("visual.\(name).linear_fc1", [256, 256])
+            folder.weights.addWithBias("visual.\(name).linear_fc2", [8, 256])
+        }
+        return folder
+    }
+
+    @Test func visionTowersHaveTheDefaultsOfTheirClasses() throws {
+        for (folder, patchSize) in [(Self.qwen25VL(), 14), (Self.qwen3VL(), 16)] {
+            let written = try folder.write()
+            let model = try ModelRegistry.model(of: Checkpoint(path: written.path), contextLength: 64)
+            let vision = try #require(model.vision)
+            #expect(vision.patchSize == patchSize && vision.mergeSize == 2)
+            #expect(vision.patchWidth == 3 * 2 * patchSize * patchSize)
+            _ = vision.trace()
+        }
+    }
+
+    @Test func whatVisionTowersLackIsAClearError() throws {
+        func expect(_ message: String, _ folder: TinyModelFolder) {
+            let error = #expect(throws: CheckpointError.self) { try Self.load(folder) }
+            #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+        }
+        expect("'vision_config.out_hidden_size': is 3584, but the language model's width is 8", Self.qwen25VL("{}"))
+        expect("'vision_config.out_hidden_size': is 3584, but the language model's width is 8", Self.qwen3VL("{}"))
+        let output = #"{"out_hidden_size": 8}"#
+        expect("expected [3584, 3, 2, 14, 14]", Self.qwen25VL(output))
+        expect("expected [1152, 3, 2, 16, 16]", Self.qwen3VL(output))
+        let width = #"{"out_hidden_size": 8, "hidden_size": 64}"#
+        expect("gate_proj.weight': has shape [8, 64], expected [3420, 64]", Self.qwen25VL(width))
+        expect("linear_fc1.weight': has shape [8, 64], expected [4304, 64]", Self.qwen3VL(width))
+        expect("'vision_config.in_chans': is 4, expected 3", Self.qwen25VL(#"{"out_hidden_size": 8, "in_chans": 4}"#))
+        expect("'vision_config.depth': is 0, not 1 to 1024", Self.qwen25VL(#"{"depth": 0}"#))
+        expect(
+            "'vision_config.window_size': is 8, less than", Self.qwen25VL(#"{"out_hidden_size": 8, "window_size": 8}"#))
+    }
+}
+
+extension SafetensorsBuilder {
+    fileprivate mutating func addWithBias(_ name: String, _ shape: [Int]) {
+        add(name + ".weight", shape)
+        add(name + ".bias", Array(shape.prefix(1)))
+    }
+}

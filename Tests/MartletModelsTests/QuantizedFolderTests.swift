@@ -84,6 +84,18 @@ import Testing
         }
     }
 
+    /// transformers 5 writes which kernels it chose, or that it may choose: the layout is the same.
+    @Test(arguments: [
+        "autoawq", "auto", "auto_trainable", "machete", "marlin", "exllama_v2", "gemm_triton", "torch_awq",
+    ])
+    func whateverTheKernelsOfAWQ(backend: String) throws {
+        var folder = Self.awq
+        let old = folder.settings["quantization_config"] ?? ""
+        folder.settings["quantization_config"] = old.replacingOccurrences(
+            of: #""bits""#, with: #""backend": "\#(backend)", "bits""#)
+        try Self.load(folder)
+    }
+
     struct Wrong: Sendable, CustomTestStringConvertible {
         let testDescription: String
         let folder: TinyModelFolder
@@ -142,6 +154,7 @@ import Testing
         .setting(gptq, #""bits""#, #""is_marlin_format": true, "bits""#, key: "is_marlin_format", "is true"),
         .setting(awq, #""gemm""#, #""gemv_fast""#, key: "version", "is 'gemv_fast', which is not supported"),
         .setting(awq, #""bits": 4"#, #""bits": 8"#, key: "bits", "is 8, expected 4"),
+        .setting(awq, #""bits""#, #""backend": "llm-awq", "bits""#, key: "backend", "is 'llm-awq', a layout which"),
         .setting(packed, #""pack-quantized""#, #""nvfp4-pack-quantized""#, key: "format", "is 'nvfp4-pack-quantized'"),
         .setting(packed, #""num_bits": 4"#, #""num_bits": 3"#, key: "config_groups.a.weights.num_bits", "is 3"),
         .setting(

@@ -58,9 +58,26 @@ import Testing
     }
 
     @Test func refusedForTheirSize() {
-        for pattern in [String(repeating: "(?:", count: 100), String(repeating: "a", count: 20_000)] {
+        for pattern in [
+            String(repeating: "(?:", count: 100), String(repeating: "a", count: 20_000),
+            "a" + String(repeating: "{1}", count: 5000),
+        ] {
             #expect(throws: TokenizerError.self) { try RegexProgram(pattern) }
         }
+    }
+
+    /// What matches only the empty text needs no instructions, but compiling it a million times takes time.
+    @Test(arguments: [
+        "(?:){1024}{1024}{1024}{1024}{1024}", "(?:(?:(?:(?:){1024}){1024}){1024}){1024}",
+        "(?:(?:|){0}(?:){1024}){1024}{1024}", "(?=(?:){1024}{1024}{1024}{1024})a",
+    ])
+    func refusedForTheTimeTheyTake(pattern: String) {
+        #expect(throws: TokenizerError.self) { try RegexProgram(pattern) }
+    }
+
+    @Test func emptyRepetitionsMatchNothing() throws {
+        #expect(try matches("(?:){3}a", "ba") == ["a"])
+        #expect(try matches("(?:(?:){1024}){2}ab", "ab") == ["ab"])
     }
 
     /// Each of these takes quadratic or exponential time with plain backtracking.

@@ -20,10 +20,10 @@ extension GGUFVocabulary {
         removeExtraWhitespaces = try metadata.boolean(key("remove_extra_whitespaces"))
         precompiledCharsMap =
             try metadata.integers(key("precompiled_charsmap"))?.map { UInt8(truncatingIfNeeded: $0) } ?? []
-        bos = try metadata.integer(key("bos_token_id"))
-        eos = try metadata.integer(key("eos_token_id"))
-        eot = try metadata.integer(key("eot_token_id"))
-        unknown = try metadata.integer(key("unknown_token_id"))
-        padding = try metadata.integer(key("padding_token_id"))
+        bos = try metadata.tokenID(key("bos_token_id"))
+        eos = try metadata.tokenID(key("eos_token_id"))
+        eot = try metadata.tokenID(key("eot_token_id"))
+        unknown = try metadata.tokenID(key("unknown_token_id"))
+        padding = try metadata.tokenID(key("padding_token_id"))
     }
 }

@@ -19,7 +19,7 @@ package struct ModelOutline: Sendable {
     private let compileOptions: CompileOptions
 
     /// - Throws: `CheckpointError` for a model that Martlet does not know, `CPUBackendError` for an instruction set that
-    ///   this CPU lacks, `EngineError` for a KV cache that is too small.
+    ///   this CPU lacks, `EngineError` for a KV cache that is too small or too large.
     package init(_ checkpoint: Checkpoint, options: LoadOptions) throws {
         configuration = checkpoint.configuration
         threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount

@@ -47,6 +47,8 @@ struct PerplexityCommand: ParsableCommand {
         let path = try source.path()
         let checkpoint = try Checkpoint(path: path)
         let tokens = try Tokenizer(checkpoint).encode(bytes: InputFile.read(file))
+        // A tokenizer may have more tokens than the model has logits.
+        try TokenList.check(tokens, vocabularySize: checkpoint.configuration.vocabularySize)
         let windows = PerplexityWindows(
             tokenCount: tokens.count, context: context, stride: stride ?? context, secondHalfOnly: secondHalf)
         guard windows.count > 0 else {

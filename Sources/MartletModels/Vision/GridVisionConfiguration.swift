@@ -2,8 +2,17 @@ import Glibc
 import MartletCheckpoints
 import MartletGraph
 
-/// `vision_config` of the Qwen-VL models, whose images have any size.
+/// `vision_config` of the Qwen-VL models, whose images have any size. What it leaves out has the defaults of the model's
+/// class in transformers.
 struct GridVisionConfiguration {
+    /// The defaults in which the models differ.
+    struct Defaults {
+        let hiddenSize: Int
+        let intermediateSize: Int
+        let layerCount: Int
+        let patchSize: Int
+    }
+
     let hiddenSize: Int
     let intermediateSize: Int
     let layerCount: Int
@@ -19,22 +28,24 @@ struct GridVisionConfiguration {
     /// Patches that become one image token.
     var mergedCount: Int { mergeSize * mergeSize }
 
-    init(_ settings: SettingsFile, textWidth: Int) throws(CheckpointError) {
-        func size(_ key: String, limit: Int = 1 << 16) throws(CheckpointError) -> Int {
-            try settings.size(key, limit: limit)
+    init(_ settings: SettingsFile, _ defaults: Defaults, textWidth: Int) throws(CheckpointError) {
+        func size(_ key: String, _ standard: Int, limit: Int = 1 << 16) throws(CheckpointError) -> Int {
+            try settings.optionalSize(key, limit: limit) ?? standard
         }
-        hiddenSize = try size("hidden_size")
-        intermediateSize = try size("intermediate_size")
-        layerCount = try size("depth", limit: 1024)
-        headCount = try size("num_heads")
-        patchSize = try size("patch_size", limit: 256)
-        mergeSize = try size("spatial_merge_size", limit: 16)
-        temporalPatchSize = try size("temporal_patch_size", limit: 4)
-        outputSize = try size("out_hidden_size")
+        hiddenSize = try size("hidden_size", defaults.hiddenSize)
+        intermediateSize = try size("intermediate_size", defaults.intermediateSize)
+        layerCount = try size("depth", defaults.layerCount, limit: 1024)
+        headCount = try size("num_heads", 16)
+        patchSize = try size("patch_size", defaults.patchSize, limit: 256)
+        mergeSize = try size("spatial_merge_size", 2, limit: 16)
+        temporalPatchSize = try size("temporal_patch_size", 2, limit: 4)
+        outputSize = try size("out_hidden_size", 3584)
         let rope = try settings.section("rope_parameters") ?? settings
         ropeTheta = try rope.optionalPositiveNumber("rope_theta", below: 1e15) ?? 10_000
-        let channels = try settings.optionalSize("in_channels", limit: 1 << 16) ?? 3
-        guard channels == 3 else { throw settings.failure("in_channels", "is \(channels), expected 3") }
+        // The published files of Qwen2.5-VL have the shorter spelling.
+        let channelsKey = settings.has("in_channels") ? "in_channels" : "in_chans"
+        let channels = try size(channelsKey, 3)
+        guard channels == 3 else { throw settings.failure(channelsKey, "is \(channels), expected 3") }
         guard hiddenSize % headCount == 0, headDim % 4 == 0, headDim <= 1024 else {
             throw settings.failure("num_heads", "is \(headCount), which does not fit a width of \(hiddenSize)")
         }

@@ -61,7 +61,10 @@ struct RegexParser {
 
     private mutating func quantified(_ atom: RegexNode) throws(TokenizerError) -> RegexNode {
         var node = atom
+        var nesting = depth
         while let (minimum, maximum, isInterval) = try quantifier() {
+            nesting += 1
+            guard nesting <= Self.maximumDepth else { throw error("repetitions nested too deeply") }
             var greed = RegexNode.Greed.greedy
             if next == "?" {
                 guard !(isInterval && minimum == maximum) else { throw error("{n}?") }

@@ -30,6 +30,9 @@ struct RegexProgram: Sendable {
 
     /// Bounds what a file can make us compile; the largest published pattern needs fewer than 100.
     static let maximumInstructions = 8192
+    /// Nodes that are compiled, each as often as it is repeated. What matches nothing but the empty text needs no
+    /// instructions, so that these alone bound no time.
+    static let maximumNodes = 4 * maximumInstructions
     /// One memo takes two bits for each byte of text.
     static let maximumMemos = 256
     static let maximumAlternatives = 64
@@ -53,6 +56,7 @@ struct RegexProgram: Sendable {
     }
 
     private var knownSets: [ScalarSet] = []
+    private var nodeCount = 0
     /// Whether a lookahead's body is being compiled.
     private var isLooking = false
 
@@ -87,15 +91,17 @@ struct RegexProgram: Sendable {
     }
 
     private mutating func emit(_ instruction: Instruction) throws(TokenizerError) {
-        guard instructions.count < Self.maximumInstructions else { throw .unsupported("pattern too large: \(pattern)") }
+        guard instructions.count < Self.maximumInstructions else { throw tooLarge }
         instructions.append(instruction)
     }
 
     private mutating func memo() throws(TokenizerError) -> Int {
-        guard memoCount < Self.maximumMemos else { throw .unsupported("pattern too large: \(pattern)") }
+        guard memoCount < Self.maximumMemos else { throw tooLarge }
         memoCount += 1
         return memoCount - 1
     }
+
+    private var tooLarge: TokenizerError { .unsupported("pattern too large: \(pattern)") }
 
     private mutating func index(of set: ScalarSet) -> Int {
         if let known = knownSets.firstIndex(of: set) { return known }
@@ -105,6 +111,8 @@ struct RegexProgram: Sendable {
     }
 
     private mutating func compile(_ node: RegexNode, follow: Follow) throws(TokenizerError) {
+        guard nodeCount < Self.maximumNodes else { throw tooLarge }
+        nodeCount += 1
         switch node {
         case .empty: break
         case .set(let set): try emit(.set(index(of: set)))
