@@ -23,6 +23,24 @@ enum JSONText {
         "\"" + text.unicodeScalars.map(spelling).joined() + "\""
     }
 
+    /// Charges the builder with the work.
+    static func text(_ value: Value, _ builder: inout AutomatonBuilder) throws(GrammarError) -> String {
+        let text = try self.text(value)
+        try builder.charge(1 + text.utf8.count / 64)
+        return text
+    }
+
+    /// The values that are in both lists.
+    static func common(
+        _ first: [Value], _ second: [Value], _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) -> [Value] {
+        var texts: Set<String> = []
+        for value in second { texts.insert(try text(value, &builder)) }
+        var common: [Value] = []
+        for value in first where texts.contains(try text(value, &builder)) { common.append(value) }
+        return common
+    }
+
     /// - Throws: `malformed` for what JSON can't say: numbers that are not finite.
     static func text(_ value: Value) throws(GrammarError) -> String {
         switch value {

@@ -150,10 +150,23 @@ struct SchemaTests {
                     + ##""b": \##(next), "minLength": 0}}}"##
             }
             .joined(separator: ",") + ##", "d40": {"type": "null"}}, "$ref": "#/$defs/d0"}"##
+        // What one schema lists, thousands of times over.
+        func repeated(_ schema: String) -> String {
+            let references = Array(repeating: ##"{"$ref": "#/$defs/e"}"##, count: 2_000).joined(separator: ",")
+            return #"{"$defs": {"e": "# + schema + #"}, "allOf": ["# + references + "]}"
+        }
+        let repeatedProperties = repeated(
+            #"{"properties": {"# + (0..<20_000).map { "\"p\($0)\": true" }.joined(separator: ",") + "}}")
+        let repeatedValues = repeated(many)
+        let longName = String(repeating: "n", count: 500_000)
+        let longPaths =
+            #"{"properties": {""# + longName + #"": {"properties": {"#
+            + (0..<10_000).map { "\"p\($0)\": {}" }.joined(separator: ",") + "}}}}"
         let exclusive = "{\"oneOf\": [" + (0..<20_000).map { "{\"const\": \($0)}" }.joined(separator: ",") + "]}"
         let required = "{\"required\": [" + (0..<50_000).map { "\"\($0)\"" }.joined(separator: ",") + "]}"
         for schema in [
             nested, many, product, properties, doubling, references, enumerations, exclusive, required,
+            repeatedProperties, repeatedValues, longPaths,
             ##"{"properties": {"foo": {"$ref": "#"}}, "const": {"foo": {}}}"##, #"{"pattern": "(a+)+$"}"#,
             #"{"pattern": "^((a{0,99}){0,99}){0,99}$"}"#,
             #"{"pattern": "(a|b)*a(a|b){20}", "maxLength": 100}"#, #"{"maxLength": 1000000, "type": "string"}"#,

@@ -8,7 +8,7 @@ struct QuietThreadTests {
         let thread = QuietThread()
         let own = Self.niceness(of: getpid())
         let running = Counter()
-        let results = await withTaskGroup(of: (Int, Int32, Int).self) { group in
+        let results = await withTaskGroup(of: (Int, Int32, Int)?.self, returning: [(Int, Int32, Int)].self) { group in
             for index in 0..<20 {
                 group.addTask {
                     await thread.run {
@@ -19,7 +19,7 @@ struct QuietThreadTests {
                     }
                 }
             }
-            return await group.reduce(into: []) { $0.append($1) }
+            return await group.reduce(into: []) { if let result = $1 { $0.append(result) } }
         }
         #expect(Set(results.map(\.0)) == Set(0..<20))
         #expect(results.allSatisfy { $0.1 == min(own + 10, 19) })
@@ -27,6 +27,29 @@ struct QuietThreadTests {
         #expect(Self.niceness(of: getpid()) == own)
         // And again once there was nothing to do.
         #expect(await thread.run { 5 } == 5)
+    }
+
+    @Test func whatNobodyWantsAnyMoreIsNotDone() async {
+        let thread = QuietThread()
+        let (gate, runs) = (DispatchSemaphore(value: 0), Counter())
+        async let first = thread.run { gate.wait() }
+        while thread.waitingCount > 0 || !thread.isRunning { await Task.yield() }
+        let cancelled = Task { await thread.run { runs.enter() } }
+        let late = Task { await thread.run(until: .now + .milliseconds(20)) { runs.enter() } }
+        let last = Task { await thread.run { runs.enter() } }
+        #expect(await late.value == nil)
+        cancelled.cancel()
+        #expect(await cancelled.value == nil)
+        gate.signal()
+        #expect(await last.value == 1)
+        #expect(await first != nil)
+        // The task was cancelled before.
+        let early = Task {
+            while !Task.isCancelled { await Task.yield() }
+            return await thread.run { runs.enter() }
+        }
+        early.cancel()
+        #expect(await early.value == nil)
     }
 
     /// Of a process; of this thread for 0.

@@ -13,20 +13,29 @@ final class GrammarCache: Sendable {
     private let thread = QuietThread()
 
     private static let capacity = 16
+    /// Structures that may wait for the thread. Each takes `GrammarLimits.time` at most.
+    private static let longestQueue = 32
 
     init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
 
-    /// - Throws: `invalidParameter` for what can't be compiled.
-    func grammar(_ structure: OutputStructure) async throws(EngineError) -> Grammar {
+    /// - Parameter terms: of the request: how long it waits.
+    /// - Throws: `invalidParameter` for what can't be compiled, `queueFull`, `queueTimeout`, `deadlineExceeded`.
+    func grammar(_ structure: OutputStructure, _ terms: RequestTerms) async throws(EngineError) -> Grammar {
         if let known = take(structure) { return known }
+        guard thread.waitingCount < Self.longestQueue else {
+            throw EngineError(
+                .queueFull, "\(Self.longestQueue) structures wait to be compiled already; try again later")
+        }
         // What takes long to compile must not hold up others' requests, so it is done elsewhere, one after the other.
-        let result = await thread.run {
+        let result = await thread.run(until: [terms.queueDeadline, terms.deadline].compactMap { $0 }.min()) {
             Result { () throws(EngineError) -> Grammar in
                 // Another request may have asked for it meanwhile.
                 if let known = self.take(structure) { return known }
                 return try self.compile(structure)
             }
         }
+        // A cancelled request is told something, too.
+        guard let result else { throw EngineError(terms.expiry(at: .now, hasRun: false) ?? .deadline) }
         return try result.get()
     }
 

@@ -18,11 +18,32 @@ final class QuietThread: Sendable {
     /// the engine waits.
     private static let niceness: Int32 = 10
 
+    /// It does something.
+    var isRunning: Bool { state.withLock { $0.isRunning } }
+    /// Pieces of work that wait for their turn.
+    var waitingCount: Int { state.withLock { $0.work.count } }
+
     /// Does something behind what was asked for before.
-    func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
-        await withCheckedContinuation { continuation in
-            // Who waits is woken by a thread of usual priority: waking may make a thread of a pool, which inherits it.
-            enqueue { continuation.resume(returning: Self.quietly(body)) }
+    ///
+    /// - Returns: nil where its turn did not come before the task was cancelled or `deadline` was there.
+    func run<Value: Sendable>(
+        until deadline: ContinuousClock.Instant? = nil, _ body: @escaping @Sendable () -> Value
+    ) async -> Value? {
+        let turn = Turn<Value>()
+        if let deadline {
+            let left = max(0, (deadline - .now).seconds)
+            DispatchQueue.global().asyncAfter(deadline: .now() + left) { turn.giveUp() }
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                turn.await(continuation)
+                enqueue {
+                    // Who waits is woken by a thread of usual priority: waking may make a thread of a pool, which inherits it.
+                    turn.take()?.resume(returning: Self.quietly(body))
+                }
+            }
+        } onCancel: {
+            turn.giveUp()
         }
     }
 
@@ -52,6 +73,34 @@ final class QuietThread: Sendable {
             lowerPriority()
             return body()
         }.value()
+    }
+
+    /// What waits for its turn, until it comes or nobody wants it any more.
+    private final class Turn<Value: Sendable>: Sendable {
+        private enum State {
+            case new, over
+            case waiting(CheckedContinuation<Value?, Never>)
+        }
+
+        private let state = Mutex(State.new)
+
+        func await(_ continuation: CheckedContinuation<Value?, Never>) {
+            let isOver = state.withLock { state in
+                if case .over = state { return true }
+                state = .waiting(continuation)
+                return false
+            }
+            if isOver { continuation.resume(returning: nil) }
+        }
+
+        func take() -> CheckedContinuation<Value?, Never>? {
+            state.withLock { state in
+                defer { state = .over }
+                return if case .waiting(let continuation) = state { continuation } else { nil }
+            }
+        }
+
+        func giveUp() { take()?.resume(returning: nil) }
     }
 
     /// Of this thread: to Linux a thread is a process with its own (setpriority(2), "C library/kernel differences").

@@ -13,12 +13,12 @@ struct SchemaComparison {
         var all: [SchemaConstraints] = []
         for alternative in alternatives {
             var constraints = SchemaConstraints()
-            try reader.gather(alternative, into: &constraints)
+            try reader.gather(alternative, into: &constraints, &builder)
             all.append(constraints)
         }
         for second in all.indices {
             try builder.charge(second)
-            for first in 0..<second where try !areDisjoint(all[first], all[second], depth: 0) {
+            for first in 0..<second where try !areDisjoint(all[first], all[second], depth: 0, &builder) {
                 throw .unsupported(
                     "the schema at \(alternatives[second].path): 'oneOf' is supported where no two alternatives can both "
                         + "hold; \(first) and \(second) may; use 'anyOf'")
@@ -27,20 +27,17 @@ struct SchemaComparison {
     }
 
     private func areDisjoint(
-        _ a: SchemaConstraints, _ b: SchemaConstraints, depth: Int
+        _ a: SchemaConstraints, _ b: SchemaConstraints, depth: Int, _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> Bool {
         if a.isFalse || b.isFalse { return true }
         let common = try types(a).intersection(types(b))
         if common.isEmpty { return true }
         if let left = a.values, let right = b.values {
-            var texts: Set<String> = []
-            for value in left { texts.insert(try JSONText.text(value)) }
-            for value in right where texts.contains(try JSONText.text(value)) { return false }
-            return true
+            return try JSONText.common(left, right, &builder).isEmpty
         }
         guard common.count == 1, depth < Self.deepest else { return false }
         switch common.first {
-        case .object: return try areObjectsDisjoint(a, b, depth: depth)
+        case .object: return try areObjectsDisjoint(a, b, depth: depth, &builder)
         case .number:
             return Self.precedes(a.upper, b.lower) || Self.precedes(b.upper, a.lower)
         case .string:
@@ -63,29 +60,37 @@ struct SchemaComparison {
     }
 
     private func areObjectsDisjoint(
-        _ a: SchemaConstraints, _ b: SchemaConstraints, depth: Int
+        _ a: SchemaConstraints, _ b: SchemaConstraints, depth: Int, _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> Bool {
         for (left, right) in [(a, b), (b, a)] {
             // A member that one wants and the other forbids.
             for name in left.required {
                 for part in right.members where part.additional?.value.isFalse == true {
+                    try builder.charge(part.properties.count)
                     if !part.properties.contains(where: { $0.name == name }), part.patterns.isEmpty { return true }
                 }
             }
         }
         // A member that both want, with values that differ: what tells the alternatives apart.
-        for name in a.required where b.required.contains(name) {
-            let (left, right) = (Self.schemas(name, a), Self.schemas(name, b))
+        for name in a.required where b.requiredNames.contains(name) {
+            let (left, right) = try (Self.schemas(name, a, &builder), Self.schemas(name, b, &builder))
             guard !left.isEmpty, !right.isEmpty else { continue }
             var (x, y) = (SchemaConstraints(), SchemaConstraints())
-            for schema in left { try reader.gather(schema, into: &x) }
-            for schema in right { try reader.gather(schema, into: &y) }
-            if try areDisjoint(x, y, depth: depth + 1) { return true }
+            for schema in left { try reader.gather(schema, into: &x, &builder) }
+            for schema in right { try reader.gather(schema, into: &y, &builder) }
+            if try areDisjoint(x, y, depth: depth + 1, &builder) { return true }
         }
         return false
     }
 
-    private static func schemas(_ name: String, _ constraints: SchemaConstraints) -> [Subschema] {
-        constraints.members.flatMap { $0.properties.filter { $0.name == name }.map(\.schema) }
+    private static func schemas(
+        _ name: String, _ constraints: SchemaConstraints, _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) -> [Subschema] {
+        var schemas: [Subschema] = []
+        for part in constraints.members {
+            try builder.charge(part.properties.count)
+            schemas += part.properties.filter { $0.name == name }.map(\.schema)
+        }
+        return schemas
     }
 }

@@ -89,7 +89,7 @@ extension SchemaCompiler {
         var seen: Set<String> = []
         names = names.filter { seen.insert($0).inserted }
         if !constraints.names.isEmpty {
-            let admitted = try strings(self.constraints(constraints.names), &builder)
+            let admitted = try strings(self.constraints(constraints.names, &builder), &builder)
             let isAdmitted = Dictionary(uniqueKeysWithValues: names.map { ($0, admitted.accepts($0)) })
             if constraints.required.contains(where: { isAdmitted[$0] == false }) { return builder.failure }
             names.removeAll { isAdmitted[$0] == false }
@@ -229,7 +229,7 @@ extension SchemaCompiler {
             ? nil
             : ScalarAutomaton(.alternation(names.map(Pattern.text)), &builder).inverted
         if !constraints.names.isEmpty {
-            let admitted = try strings(self.constraints(constraints.names), &builder)
+            let admitted = try strings(self.constraints(constraints.names, &builder), &builder)
             names = try names?.intersection(admitted, &builder) ?? admitted
         }
         var patterns: [(owner: Int, automaton: ScalarAutomaton, schema: Subschema)] = []

@@ -37,7 +37,7 @@ struct SchemaCompiler {
         if schemas.isEmpty { return try json.call(.value, &builder, next) }
         guard schemas.contains(where: { $0.value.refersDirectly }) || schemas.count == 1 && schemas[0].path == "#"
         else {
-            return try value(constraints(schemas), &builder, next)
+            return try value(constraints(schemas, &builder), &builder, next)
         }
         // Schemas that refer to others may contain themselves.
         var key = ""
@@ -45,7 +45,7 @@ struct SchemaCompiler {
         var distinct: [Subschema] = []
         for schema in schemas {
             var text = schema.path == "#" ? "#" : schema.reference
-            if text == nil { text = try JSONText.text(schema.value) }
+            if text == nil { text = try JSONText.text(schema.value, &builder) }
             guard let text else { continue }
             guard seen.insert(text).inserted else { continue }
             distinct.append(schema)
@@ -54,13 +54,15 @@ struct SchemaCompiler {
         if let rule = rules[key] { return try builder.call(rule, next) }
         let rule = builder.declareRule()
         rules[key] = rule
-        try builder.define(rule, value(constraints(distinct), &builder, builder.end))
+        try builder.define(rule, value(constraints(distinct, &builder), &builder, builder.end))
         return try builder.call(rule, next)
     }
 
-    func constraints(_ schemas: [Subschema]) throws(GrammarError) -> SchemaConstraints {
+    func constraints(
+        _ schemas: [Subschema], _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) -> SchemaConstraints {
         var constraints = SchemaConstraints()
-        for schema in schemas { try reader.gather(schema, into: &constraints) }
+        for schema in schemas { try reader.gather(schema, into: &constraints, &builder) }
         return constraints
     }
 
@@ -113,7 +115,7 @@ struct SchemaCompiler {
                 targets.append(try value([alternative], &builder, next))
             } else {
                 var all = rest
-                try reader.gather(alternative, into: &all)
+                try reader.gather(alternative, into: &all, &builder)
                 targets.append(try value(all, &builder, next))
             }
         }
@@ -127,7 +129,7 @@ struct SchemaCompiler {
         for value in values {
             guard let type = JSONType(value), constraints.types.contains(type) else { continue }
             if type == .number, constraints.integersOnly, Decimal(value)?.fraction.isEmpty != true { continue }
-            words.append(Array(try JSONText.text(value).utf8))
+            words.append(Array(try JSONText.text(value, &builder).utf8))
         }
         if !constraints.isOnlyTypes {
             // What else is said holds for these values if they are texts that it admits.

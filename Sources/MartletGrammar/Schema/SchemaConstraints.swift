@@ -24,6 +24,8 @@ struct SchemaConstraints {
 
     /// Schemas that were read for it.
     var parts = 0
+    /// Keywords, members, values and the like that these have.
+    var entries = 0
     var types = Set(JSONType.allCases)
     var integersOnly = false
     /// `enum` and `const`.

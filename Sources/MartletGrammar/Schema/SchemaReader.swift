@@ -66,7 +66,8 @@ struct SchemaReader {
     ///
     /// - Parameter open: references that are being followed.
     func gather(
-        _ schema: Subschema, into constraints: inout SchemaConstraints, open: [String] = []
+        _ schema: Subschema, into constraints: inout SchemaConstraints, _ builder: inout AutomatonBuilder,
+        open: [String] = []
     ) throws(GrammarError) {
         guard open.count <= limits.depth else { throw .tooComplex("the schema is nested too deeply") }
         // Each reference is followed anew, so few of them can stand for very many.
@@ -74,6 +75,7 @@ struct SchemaReader {
         guard constraints.parts <= limits.alternatives else {
             throw .tooComplex("the schema's references multiply to more than \(limits.alternatives)")
         }
+        try charge(schema.value, &constraints, &builder)
         if case .bool(let flag) = schema.value {
             if !flag { constraints.isFalse = true }
             return
@@ -88,19 +90,18 @@ struct SchemaReader {
             let keyword = key.asString ?? ""
             if Subschema.isAnnotation(keyword) { continue }
             constraints.isTrivial = false
-            func part(_ name: String = "") -> Subschema {
-                Subschema(value: value, path: schema.path + "/" + keyword)
-            }
+            try charge(value, &constraints, &builder)
+            func part() -> Subschema { schema.part(value, keyword) }
             switch keyword {
             case "$ref":
                 guard let reference = value.asString else { throw malformed(schema, "'$ref' must be a string") }
                 guard !open.contains(reference) else {
                     throw malformed(schema, "'$ref' to '\(reference)' leads back to itself")
                 }
-                try gather(resolve(reference, from: schema), into: &constraints, open: open + [reference])
+                try gather(resolve(reference, from: schema), into: &constraints, &builder, open: open + [reference])
             case "allOf":
                 for part in try list(value, keyword, schema) {
-                    try gather(part, into: &constraints, open: open + [""])
+                    try gather(part, into: &constraints, &builder, open: open + [""])
                 }
             case "anyOf", "oneOf":
                 constraints.groups.append(
@@ -108,8 +109,8 @@ struct SchemaReader {
             case "type": try readType(value, schema, &constraints)
             case "enum":
                 guard case .list(let list) = value else { throw malformed(schema, "'enum' must be an array") }
-                try restrict(&constraints, to: list.elements)
-            case "const": try restrict(&constraints, to: [value])
+                try restrict(&constraints, to: list.elements, &builder)
+            case "const": try restrict(&constraints, to: [value], &builder)
             case "minLength": constraints.minLength = max(constraints.minLength, try count(value, keyword, schema))
             case "maxLength":
                 constraints.maxLength = min(constraints.maxLength ?? .max, try count(value, keyword, schema))
@@ -181,9 +182,21 @@ struct SchemaReader {
         if hasMembers { constraints.members.append(members) }
     }
 
+    /// What is gathered is bounded, in time as in memory.
+    private func charge(
+        _ value: Value, _ constraints: inout SchemaConstraints, _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) {
+        let entries = value.entryCount
+        constraints.entries += entries
+        guard constraints.entries <= limits.nodes else {
+            throw .tooComplex("the schema's references multiply to more than \(limits.nodes) entries")
+        }
+        try builder.charge(entries)
+    }
+
     private func list(_ value: Value, _ keyword: String, _ schema: Subschema) throws(GrammarError) -> [Subschema] {
         guard case .list(let list) = value else { throw malformed(schema, "'\(keyword)' must be an array") }
-        return list.elements.enumerated().map { Subschema(value: $1, path: "\(schema.path)/\(keyword)/\($0)") }
+        return list.elements.enumerated().map { schema.part($1, keyword, String($0)) }
     }
 
     private func members(
@@ -192,7 +205,7 @@ struct SchemaReader {
         guard case .dictionary(let members) = value else { throw malformed(schema, "'\(keyword)' must be an object") }
         return zip(members.keys, members.values).map { key, value in
             let name = key.asString ?? ""
-            return (name, Subschema(value: value, path: "\(schema.path)/\(keyword)/\(name)"))
+            return (name, schema.part(value, keyword, name))
         }
     }
 
@@ -225,16 +238,14 @@ struct SchemaReader {
         if names.contains("integer"), !names.contains("number") { constraints.integersOnly = true }
     }
 
-    private func restrict(_ constraints: inout SchemaConstraints, to values: [Value]) throws(GrammarError) {
+    private func restrict(
+        _ constraints: inout SchemaConstraints, to values: [Value], _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) {
         guard let known = constraints.values else {
             constraints.values = values
             return
         }
-        var texts: Set<String> = []
-        for value in values { texts.insert(try JSONText.text(value)) }
-        var common: [Value] = []
-        for value in known where texts.contains(try JSONText.text(value)) { common.append(value) }
-        constraints.values = common
+        constraints.values = try JSONText.common(known, values, &builder)
     }
 
     private func readDivisor(

@@ -6,6 +6,16 @@ struct Subschema {
     /// A JSON pointer, for messages.
     let path: String
 
+    private static let longestPath = 256
+
+    /// What it says by these keywords and names. Where names are long, what the path begins with is left out: there may be many
+    /// parts, and a name may have a megabyte.
+    func part(_ value: Value, _ names: String...) -> Subschema {
+        var path = ([path] + names.map { $0.utf8.count > 64 ? $0.prefix(64) + "…" : $0 }).joined(separator: "/")
+        if path.utf8.count > Self.longestPath { path = "…" + path.suffix(Self.longestPath) }
+        return Subschema(value: value, path: path)
+    }
+
     static let anything = Subschema(value: .bool(true), path: "#")
 
     /// Whether it says nothing.
@@ -54,4 +64,13 @@ enum JSONType: String, CaseIterable, Hashable {
 extension Value {
     /// The schema that nothing satisfies.
     var isFalse: Bool { if case .bool(false) = self { true } else { false } }
+
+    /// Itself, and its elements or members.
+    var entryCount: Int {
+        switch self {
+        case .list(let list): 1 + list.elements.count
+        case .dictionary(let members): 1 + members.keys.count
+        default: 1
+        }
+    }
 }
