@@ -1,15 +1,19 @@
 /// Follows one answer through a grammar. A value: a copy goes its own way, as a draft does.
 package struct GrammarMatcher: Sendable {
-    private let grammar: Grammar
+    package let grammar: Grammar
     private var position = Grammar.Position(generation: -1, state: 0)
     /// The answer so far, for the day when the grammar has forgotten its states.
     private var history: [UInt8] = []
-    /// Whether a token came, even if it spelled nothing but a space that does not count.
+    /// Whether a token of the text came, even if it spelled nothing but a space that does not count.
     private var hasBegun = false
     /// Why it can't be followed any further.
     private var failure: GrammarError?
 
-    package init(_ grammar: Grammar) { self.grammar = grammar }
+    /// - Parameter continuesText: the answer is no text of its own, so its first token keeps its space.
+    package init(_ grammar: Grammar, continuesText: Bool = false) {
+        self.grammar = grammar
+        hasBegun = continuesText
+    }
 
     /// The tokens that may come next, and whether the answer may end here.
     ///

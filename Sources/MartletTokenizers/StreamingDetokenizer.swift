@@ -8,12 +8,14 @@ package struct StreamingDetokenizer: Sendable {
     /// The start of a character that is not complete yet: at most three bytes.
     private var pending: [UInt8] = []
     private var leadingSpaces: Int
-    private var isFirst = true
+    private var isFirst: Bool
 
-    package init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true) {
+    /// - Parameter continuesText: there was text before, so that the first token is decoded as one in the middle.
+    package init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true, continuesText: Bool = false) {
         self.tokenizer = tokenizer
         self.skipSpecialTokens = skipSpecialTokens
-        leadingSpaces = tokenizer.decoder.leadingSpaces
+        leadingSpaces = continuesText ? 0 : tokenizer.decoder.leadingSpaces
+        isFirst = !continuesText
     }
 
     /// The text that is certain now that `token` has come; empty while a character is incomplete.

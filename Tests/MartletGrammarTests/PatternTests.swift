@@ -150,6 +150,9 @@ struct PatternTests {
         spaced.accept(2)
         let third = try spaced.mask().tokens
         #expect((0..<5).map { third.contains(Int32($0)) } == [false, true, false, true, false])
+        // Not at the start of a text, it does.
+        let continued = try GrammarMatcher(grammar, continuesText: true).mask().tokens
+        #expect((0..<5).map { continued.contains(Int32($0)) } == [false, true, false, true, false])
     }
 
     /// Each is refused, or its masks come within the limits of time.

@@ -55,6 +55,54 @@ struct ServerBoundsTests {
         }
     }
 
+    /// The first part of an answer may be larger than what may wait for a slow client.
+    @Test func longEchoesAreNoBacklog() async throws {
+        var setup = ServerTests.Setup()
+        setup.load.contextLength = 4096
+        try await ServerTests.withServer(setup) { port, _, _ in
+            let tokens = (0..<2_500).map { String(1_000 + $0) }.joined(separator: ",")
+            let body =
+                "{\"prompt\": [\(tokens)]," + #""echo": true, "logprobs": 20, "max_tokens": 1, "stream": true}"#
+            let response = try await Self.exchange(port, "POST", "/v1/completions", body)
+            #expect(response.status == 200 && response.body.contains("data: [DONE]"))
+        }
+    }
+
+    /// What a list's first entry has waited for, the others need not wait for again.
+    @Test(arguments: [false, true]) func listsWaitForTheirTurnOnce(streams: Bool) async throws {
+        var setup = ServerTests.Setup()
+        setup.load.maxRequests = 1
+        setup.engine.maxQueuedRequests = 2
+        setup.options.queueTimeout = .milliseconds(200)
+        try await ServerTests.withServer(setup) { port, _, _ in
+            // More than ever run and wait at once, and for much longer than the limit.
+            let prompts = Array(repeating: #""Once upon a time""#, count: 8).joined(separator: ",")
+            let body = "{\"prompt\": [\(prompts)]," + #""max_tokens": 60, "ignore_eos": true, "stream": \#(streams)}"#
+            let response = try await Self.exchange(port, "POST", "/v1/completions", body)
+            #expect(response.status == 200)
+            if streams {
+                let choices = response.events.compactMap { ($0["choices"] as? [[String: Any]])?.first }
+                #expect(choices.count { $0["finish_reason"] as? String == "length" } == 8)
+            } else {
+                #expect((response.json?["choices"] as? [Any])?.count == 8)
+            }
+            // The answers to one prompt are there together, or not at all.
+            let several = try await Self.exchange(port, "POST", "/v1/completions", #"{"prompt": "Once", "n": 4}"#)
+            #expect(several.status == 400 && several.error?["param"] as? String == "n")
+        }
+    }
+
+    @Test func embeddingsHaveDeadlines() async throws {
+        var setup = ServerTests.Setup()
+        setup.options.requestTimeout = .milliseconds(300)
+        try await ServerTests.withServer(setup) { port, _, _ in
+            let text = "\"" + String(repeating: "the sea ", count: 400) + "\""
+            let inputs = Array(repeating: text, count: 200).joined(separator: ",")
+            let response = try await Self.exchange(port, "POST", "/v1/embeddings", "{\"input\": [\(inputs)]}")
+            #expect(response.status == 408)
+        }
+    }
+
     @Test func aBodyThatDoesNotComeIsNotWaitedFor() async throws {
         var setup = ServerTests.Setup()
         setup.options.readTimeout = .milliseconds(300)

@@ -136,7 +136,8 @@ final class FakeModel: @unchecked Sendable {
     ) throws -> (tokens: [Int], reason: FinishReason) {
         let stopTokens = parameters.stopTokenIDs.map { Int32($0) } + (parameters.ignoreEOS ? [] : [endToken])
         var state = SamplingState(
-            parameters, prompt: prompt, stopTokens: stopTokens, grammar: grammar, seed: parameters.seed ?? 0)
+            parameters, prompt: prompt, stopTokens: stopTokens, matcher: grammar.map { GrammarMatcher($0) },
+            seed: parameters.seed ?? 0)
         let sampler = Sampler(vocabularySize: vocabularySize)
         var logits = Array(repeating: Float(0), count: vocabularySize)
         var context = prompt

@@ -158,7 +158,7 @@ struct LLMTests {
     @Test func messagesCannotSpellSpecialTokens() async throws {
         let llm = try await Self.load()
         func specials(_ content: String) throws -> Int {
-            guard case .tokens(let ids) = try llm.prompt(for: [ChatMessage(role: "user", content: content)]) else {
+            guard case .chat(let ids, _, _) = try llm.prompt(for: [ChatMessage(role: "user", content: content)]) else {
                 return -1
             }
             return ids.count { $0 <= 2 }

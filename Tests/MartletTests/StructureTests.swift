@@ -29,7 +29,7 @@ import Testing
             parameters.structure = structures[index % structures.count]
             let prompt = (0..<1 + generator.below(60)).map { _ in Int32(1 + generator.below(62)) }
             var request = EngineRequest(prompt, parameters)
-            request.grammar = parameters.structure.flatMap { try? Grammar($0, trie) }
+            request.matcher = parameters.structure.flatMap { try? GrammarMatcher(Grammar($0, trie)) }
             return request
         }
     }()
@@ -37,7 +37,7 @@ import Testing
     static let expected: [Answer] = requests.map { request in
         guard
             let (tokens, reason) = try? FakeModel.expected(
-                request.prompt, request.parameters, grammar: request.grammar,
+                request.prompt, request.parameters, grammar: request.matcher?.grammar,
                 contextLength: EngineEqualityTests.contextLength)
         else { return Answer() }
         let words = reason == .stop ? tokens.dropLast() : tokens[...]
@@ -47,7 +47,7 @@ import Testing
     @Test func theReferenceHasItsStructure() throws {
         var ended = 0
         for (request, answer) in zip(Self.requests, Self.expected) {
-            guard let grammar = request.grammar, answer.reason == .stop else { continue }
+            guard let grammar = request.matcher?.grammar, answer.reason == .stop else { continue }
             #expect(try grammar.matches(Array(answer.text.utf8)), "\(answer.text)")
             ended += 1
         }
@@ -94,7 +94,7 @@ import Testing
         request.parameters.seed = 3
         request.parameters.structure = .regex("([a-c][x-z]){2,9}")
         let grammar = try Grammar(.regex("([a-c][x-z]){2,9}"), Self.trie)
-        request.grammar = grammar
+        request.matcher = GrammarMatcher(grammar)
         var texts = [String](repeating: "", count: 6)
         for try await output in try await engine.submit(request) { texts[output.index] += output.text }
         #expect(Set(texts).count > 1)
@@ -120,7 +120,8 @@ import Testing
         limits.configurations = 8
         var request = EngineRequest([1, 2, 3], LLMEngineTests.parameters(maxTokens: 50))
         request.parameters.ignoreEOS = false
-        request.grammar = try Grammar(.regex("([a-z]|[a-z][a-z]){1,60}a"), Self.trie, limits: limits)
+        request.matcher = GrammarMatcher(
+            try Grammar(.regex("([a-z]|[a-z][a-z]){1,60}a"), Self.trie, limits: limits))
         async let other = Answer(engine.submit(EngineRequest([1], LLMEngineTests.parameters(maxTokens: 50))))
         await #expect(throws: EngineError.self) { _ = try await Answer(engine.submit(request)) }
         #expect(try await other.tokens.count == 50)
@@ -144,13 +145,13 @@ import Testing
         var structured = EngineRequest([1, 2, 3], LLMEngineTests.parameters(maxTokens: 100))
         structured.parameters.ignoreEOS = false
         // Every place in it is another state, with a mask of its own.
-        structured.grammar = try Grammar(.regex("[a-z]{100,400}"), trie)
+        structured.matcher = GrammarMatcher(try Grammar(.regex("[a-z]{100,400}"), trie))
         let model = FakeModel(rowCount: 2000)
         let engine = try LLMEngine(model.runner, contextLength: 150, endTokens: [FakeModel.endToken])
         let alone = try await Answer(engine.submit(structured))
         #expect(await engine.statistics.postponedTokens == 0)
 
-        structured.grammar = try Grammar(.regex("[a-z]{100,401}"), trie)
+        structured.matcher = GrammarMatcher(try Grammar(.regex("[a-z]{100,401}"), trie))
         let streams = try await engine.submitTogether([
             structured, EngineRequest([1], LLMEngineTests.parameters(maxTokens: 100)),
         ])

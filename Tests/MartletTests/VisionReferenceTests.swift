@@ -251,6 +251,21 @@ struct VisionReferenceTests {
         }
         await engine.shutdown()
     }
+
+    /// What an image looks like has no token whose log-probability could be told.
+    @Test func promptsWithImagesHaveNoLogprobs() async throws {
+        let model = try #require(VisionReference.all.first)
+        let (compiled, vision) = try model.model(tokens: 64)
+        let test = try #require(try model.cases().first { !$0.images.isEmpty })
+        let prompt = try model.prompt(test, vision)
+        let engine = try LLMEngine(ModelRunner(compiled), contextLength: 64, endTokens: [])
+        var request = EngineRequest(prompt: prompt.tokens, parameters: SamplingParameters(), decoder: NoText())
+        request.features = prompt.features
+        request.parameters.promptLogprobs = 1
+        let error = await #expect(throws: EngineError.self) { try await engine.submit(request) }
+        #expect(error?.parameter == "promptLogprobs")
+        await engine.shutdown()
+    }
 }
 
 /// Tokens are all that is looked at.

@@ -54,6 +54,8 @@ import Testing
         let streamed = ids.map { stream.append($0) }.joined() + stream.finish()
         #expect(streamed == tokenizer.decode(ids))
         #expect(streamed == "the sea")
+        var continued = StreamingDetokenizer(tokenizer, continuesText: true)
+        #expect(ids.map { continued.append($0) }.joined() + continued.finish() == " the sea")
     }
 
     @Test func idsOutOfRangeAddNothing() throws {

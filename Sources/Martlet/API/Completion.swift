@@ -44,9 +44,10 @@ public struct Completion: Sendable, Hashable {
                 answers[output.index]?.append(output)
             }
         }
-        // A stream whose reader is cancelled ends early, without a word.
+        // A stream whose reader is cancelled ends early, without a word or with one that says so.
         let completions = answers.compactMap { $0.flatMap(Completion.init) }
         guard !completions.isEmpty, completions.count == answers.count else { throw CancellationError() }
+        if completions.contains(where: { $0.finishReason == .cancelled }) { try Task.checkCancellation() }
         return completions
     }
 

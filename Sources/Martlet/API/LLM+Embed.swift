@@ -22,7 +22,7 @@ extension LLM {
                 if index >= concurrency, let (done, embedding) = try await group.next() { embeddings[done] = embedding }
                 group.addTask {
                     let tokens = try self.embeddingTokens(prompt)
-                    var vector = try await self.engine.embed(tokens, pooling, options)
+                    var vector = try await self.engine.embed(tokens, pooling, options.entry(index))
                     if isNormalized { vector.normalize() }
                     return (index, Embedding(vector: vector, promptTokens: tokens.count))
                 }
@@ -36,8 +36,8 @@ extension LLM {
         switch prompt {
         case .text(let text): tokenizer.encode(text, addSpecialTokens: true)
         // An id beyond 32 bits is no token; the engine refuses -1 by name.
-        case .tokens(let ids): ids.map { Int32(exactly: $0) ?? -1 }
-        case .multimodal: throw EngineError(.invalidPrompt, "images have no embeddings", parameter: "image")
+        case .tokens(let ids), .chat(let ids, [], _): ids.map { Int32(exactly: $0) ?? -1 }
+        case .chat: throw EngineError(.invalidPrompt, "images have no embeddings", parameter: "image")
         }
     }
 }

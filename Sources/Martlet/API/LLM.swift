@@ -105,7 +105,7 @@ public final class LLM: Sendable {
         variables["messages"] = .list(list)
         variables["tools"] = tools.map { .list($0.map(\.value)) } ?? .null
         let ids = try promptTokens(template: variables)
-        return files.isEmpty ? .tokens(ids) : .multimodal(tokens: ids, images: files)
+        return .chat(tokens: ids, images: files)
     }
 
     /// The tokens of what the chat template makes of its variables.
@@ -162,24 +162,35 @@ public final class LLM: Sendable {
     ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
         // Before the words are tokenized: their number and length are bounded there.
         try parameters.validate()
+        let (tokens, features) = try await read(prompt)
+        // A prompt of nothing but special tokens is no text yet.
+        let continuesText = prompt.continuesText && tokens.contains { !tokenizer.isSpecial($0) }
         var request = EngineRequest(
-            prompt: [], parameters: parameters, options: options,
+            prompt: tokens, parameters: parameters, options: options,
             badWords: tokenizer.sequences(spelling: parameters.badWords),
-            decoder: StreamingDetokenizer(tokenizer, skipSpecialTokens: parameters.skipSpecialTokens))
-        if let structure = parameters.structure { request.grammar = try await grammars.grammar(structure) }
+            decoder: StreamingDetokenizer(
+                tokenizer, skipSpecialTokens: parameters.skipSpecialTokens, continuesText: continuesText))
+        request.features = features
+        if let structure = parameters.structure {
+            request.matcher = GrammarMatcher(
+                try await grammars.grammar(structure, RequestTerms(options)), continuesText: continuesText)
+        }
+        return try await engine.submitPromptly(request)
+    }
+
+    private func read(_ prompt: Prompt) async throws(EngineError) -> (tokens: [Int32], features: TokenFeatures?) {
         // An id beyond 32 bits is no token; the engine refuses -1 by name.
         func tokens(_ ids: [Int]) -> [Int32] { ids.map { Int32(exactly: $0) ?? -1 } }
         switch prompt {
-        case .text(let text): request.prompt = tokenizer.encode(text, addSpecialTokens: true)
-        case .tokens(let ids): request.prompt = tokens(ids)
-        case .multimodal(let ids, let files):
+        case .text(let text): return (tokenizer.encode(text, addSpecialTokens: true), nil)
+        case .tokens(let ids), .chat(let ids, [], _): return (tokens(ids), nil)
+        case .chat(let ids, let files, _):
             guard let images else {
                 throw EngineError(.invalidPrompt, "the model does not see images", parameter: "image")
             }
             let prompt = try await images.prompt(tokens(ids), files)
-            (request.prompt, request.features) = (prompt.tokens, prompt.features)
+            return (prompt.tokens, prompt.features)
         }
-        return try await engine.submitPromptly(request)
     }
 
     /// Whether a request would find a place in the queue, without asking the engine.
@@ -189,14 +200,20 @@ public final class LLM: Sendable {
 
     /// Compiles a structure, or finds out why that can't be, before it is part of a request. It is kept for a while.
     ///
-    /// - Throws: `invalidParameter` for `structure`.
-    public func prepare(_ structure: OutputStructure) async throws(EngineError) {
-        _ = try await grammars.grammar(structure)
+    /// - Parameter options: of the request: how long it may wait.
+    /// - Throws: `invalidParameter` for `structure`; `queueFull`, `queueTimeout`, `deadlineExceeded`.
+    public func prepare(
+        _ structure: OutputStructure, options: RequestOptions = .init()
+    ) async throws(EngineError) {
+        _ = try await grammars.grammar(structure, RequestTerms(options))
     }
 
     /// How many requests a caller should have with the engine at once to keep it busy: those that run, and as many that
     /// wait for their turn.
     package var concurrency: Int { min(2 * engine.limits.maxRequests, engine.limits.maxQueuedRequests) }
+
+    /// Answers to one prompt that the engine can ever have at a time.
+    package var mostChoices: Int { engine.limits.maxRequests + engine.limits.maxQueuedRequests }
 
     /// Whether messages may show images.
     public var seesImages: Bool { images != nil }

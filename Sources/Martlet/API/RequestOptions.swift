@@ -15,10 +15,18 @@ public struct RequestOptions: Sendable, Hashable {
     package var arrival: ContinuousClock.Instant?
 
     public init() {}
+
+    /// Of a list's entry: once the first has its turn, the request does not wait any more. Those behind it are held back by it.
+    package func entry(_ index: Int) -> RequestOptions {
+        var options = self
+        if index > 0 { options.queueTimeout = nil }
+        return options
+    }
 }
 
 extension RequestTerms {
-    init(_ options: RequestOptions, arrival: ContinuousClock.Instant) {
+    init(_ options: RequestOptions) {
+        let arrival = options.arrival ?? .now
         self.init(
             priority: options.priority, client: options.client, cacheSalt: options.cacheSalt,
             queueDeadline: options.queueTimeout.map { arrival + $0 }, deadline: options.timeout.map { arrival + $0 })

@@ -11,7 +11,11 @@ extension RequestOutput {
     mutating func append(_ next: RequestOutput) {
         text += next.text
         tokenIDs += next.tokenIDs
-        if let part = next.logprobs { logprobs = (logprobs ?? []) + part }
+        if let part = next.logprobs {
+            if logprobs == nil { logprobs = [] }
+            // In place: an answer may have very many.
+            logprobs?.append(contentsOf: part)
+        }
         cumulativeLogprob = next.cumulativeLogprob
         finishReason = next.finishReason
         stopString = next.stopString

@@ -11,7 +11,7 @@ package struct EngineRequest: Sendable {
     /// The token sequences that spell `parameters.badWords`.
     package var badWords: [[Int32]]
     /// `parameters.structure`, compiled.
-    package var grammar: Grammar?
+    package var matcher: GrammarMatcher?
     package var decoder: any TokenDecoder
 
     package init(

@@ -15,7 +15,7 @@ extension LLMEngine {
                 parameter: "prompt")
         }
         let id = RequestID(nextID)
-        try embeddings.add(id, tokens, pooling, RequestTerms(options, arrival: .now))
+        try embeddings.add(id, tokens, pooling, RequestTerms(options))
         nextID += 1
         counters.acceptedRequests += 1
         counters.promptTokens += tokens.count

@@ -124,7 +124,9 @@ public actor LLMEngine {
     ///   next step. An error of the request is thrown here as an `EngineError`.
     /// - Throws: why the request is refused.
     package func submit(_ request: EngineRequest) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
+        var request = request
         let arrival = request.options.arrival ?? .now
+        request.options.arrival = arrival
         defer { gauge.publish(room: scheduler.queueRoom) }
         guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         try request.validate(vocabularySize: runner.vocabularySize)
@@ -157,7 +159,7 @@ public actor LLMEngine {
         // They are the same for all answers.
         let promptLogprobs = id.choice == 0 ? parameters.promptLogprobs : nil
         let stopTokens = parameters.stopTokenIDs.map { Int32($0) } + (parameters.ignoreEOS ? [] : endTokens)
-        guard request.grammar == nil || !stopTokens.isEmpty else {
+        guard request.matcher == nil || !stopTokens.isEmpty else {
             throw .invalid("structure", "needs a model that has a token to end its answers")
         }
         try scheduler.add(
@@ -165,14 +167,14 @@ public actor LLMEngine {
                 id: id, prompt: request.prompt,
                 limits: .init(
                     maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens),
-                terms: RequestTerms(request.options, arrival: arrival), features: request.features,
+                terms: RequestTerms(request.options.entry(id.choice)), features: request.features,
                 wantsPromptLogits: promptLogprobs != nil))
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
             sampling: SamplingState(
                 parameters, prompt: request.prompt.filter { $0 >= 0 }, stopTokens: stopTokens,
                 badWords: request.badWords,
-                grammar: request.grammar,
+                matcher: request.matcher,
                 seed: parameters.seed.map { $0 &+ UInt64(id.choice) } ?? drawSeed(for: id)),
             events: continuation)
         active[id]?.promptLogprobs = promptLogprobs.map { PromptLogprobs(alternatives: $0) }
@@ -249,6 +251,10 @@ extension EngineRequest {
         try parameters.validate(vocabularySize: vocabularySize)
         guard !prompt.isEmpty else { throw EngineError(.invalidPrompt, "the prompt is empty", parameter: "prompt") }
         let images = features?.spans.map(\.range) ?? []
+        // The model gives none for what an image looks like.
+        guard images.isEmpty || parameters.promptLogprobs == nil else {
+            throw .invalid("promptLogprobs", "is not there for prompts with images")
+        }
         precondition(images.allSatisfy { $0.upperBound <= prompt.count })
         var index = 0
         for range in images {

@@ -7,6 +7,7 @@ extension Sampler {
     func logprobs(
         of token: Int32, in logits: UnsafePointer<Float>, peak: Float, alternatives: Int
     ) -> SampledToken.Logprobs {
+        precondition(token >= 0 && Int(token) < vocabularySize)
         let logarithmOfSum = Double(peak) + log(weigh(logits, peak: peak, scale: 1))
         func logprob(_ token: Int32) -> Float { Float(Double(logits[Int(token)]) - logarithmOfSum) }
         var top: [SampledToken.Alternative] = []

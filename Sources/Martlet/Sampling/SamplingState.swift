@@ -37,11 +37,11 @@ package struct SamplingState: Sendable {
     ///   - parameters: validated for the model's vocabulary.
     ///   - stopTokens: the tokens that end this request, end-of-sequence tokens included unless they are ignored.
     ///   - badWords: the sequences that spell `parameters.badWords`, none of them empty.
-    ///   - grammar: `parameters.structure`, compiled.
+    ///   - matcher: `parameters.structure`, compiled.
     ///   - seed: of the request: `parameters.seed`, or one drawn for it.
     package init(
         _ parameters: SamplingParameters, prompt: [Int32], stopTokens: [Int32], badWords: [[Int32]] = [],
-        grammar: Grammar? = nil, seed: UInt64
+        matcher: GrammarMatcher? = nil, seed: UInt64
     ) {
         temperature = parameters.temperature
         topK = max(0, parameters.topK)
@@ -56,7 +56,7 @@ package struct SamplingState: Sendable {
         logitBias = parameters.logitBias.map { (Int32($0.key), $0.value) }
         allowedTokens = parameters.allowedTokenIDs.map { $0.map { Int32($0) } }
         bannedSequences = badWords.isEmpty ? nil : BannedSequences(badWords)
-        matcher = grammar.map(GrammarMatcher.init)
+        self.matcher = matcher
         self.stopTokens = stopTokens
         minTokens = parameters.minTokens
         self.seed = seed

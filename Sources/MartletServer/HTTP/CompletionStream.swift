@@ -27,11 +27,15 @@ final class CompletionStream: Sendable {
         onBacklog: @escaping @Sendable () -> Void
     ) async throws {
         try await request.prepare(on: model.llm)
+        @Sendable func open(_ index: Int) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
+            try await model.llm.generate(
+                request.prompt(index), request.parameters, options: request.options.entry(index))
+        }
+        // What is refused is refused before there is a stream. The others follow when these have ended.
         var streams: [AsyncThrowingStream<RequestOutput, any Error>] = []
-        for index in request.prompts.indices {
+        for index in request.prompts.indices.prefix(request.promptsAtOnce(on: model.llm)) {
             do {
-                streams.append(
-                    try await model.llm.generate(request.prompt(index), request.parameters, options: request.options))
+                streams.append(try await open(index))
             } catch {
                 throw APIError(error, prompt: request.kind.promptField)
             }
@@ -51,14 +55,17 @@ final class CompletionStream: Sendable {
             defer { ticker.cancel() }
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    for (index, stream) in streams.enumerated() {
+                    for index in request.prompts.indices {
+                        if index >= streams.count { try await group.next() }
                         let first = index * request.parameters.n
                         group.addTask {
                             let own = observers[first..<first + request.parameters.n]
                             do {
+                                let stream = index < streams.count ? streams[index] : try await open(index)
                                 for try await output in stream {
                                     observers[first + output.index].observe(output)
                                     continuation.yield(.output(choice: first + output.index, output))
+                                    // One output may be larger than the limit by itself.
                                     guard waiting.add(output) <= Self.backlogLimit else {
                                         onBacklog()
                                         throw CancellationError()
@@ -110,10 +117,10 @@ final class CompletionStream: Sendable {
 private final class Backlog: Sendable {
     private let bytes = Mutex(0)
 
-    /// - Returns: how much waits now.
+    /// - Returns: how much waited before.
     func add(_ output: RequestOutput) -> Int {
         bytes.withLock { bytes in
-            bytes += Self.size(output)
+            defer { bytes += Self.size(output) }
             return bytes
         }
     }

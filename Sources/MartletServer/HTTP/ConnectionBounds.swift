@@ -15,8 +15,9 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     /// Time that the rest of a body has once its request was answered.
     private static let patience = TimeAmount.seconds(5)
 
-    /// Time that a client may take nothing of an answer.
-    private static let stallLimit = TimeAmount.seconds(30)
+    /// A client that takes nothing of an answer is looked at that often, and then given up.
+    private static let stallInterval = TimeAmount.seconds(10)
+    private static let stallLimit = 3
 
     private let metrics: ServerMetrics
     /// When the last request's head was there.
@@ -26,7 +27,7 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     /// A request's head was there, and its end was not.
     private var isReading = false
     private var closing: Scheduled<Void>?
-    private var stalling: Scheduled<Void>?
+    private var stalling: RepeatedTask?
 
     init(_ metrics: ServerMetrics) { self.metrics = metrics }
 
@@ -62,11 +63,21 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stalling?.cancel()
-        if !context.channel.isWritable {
-            let channel = context.channel
-            stalling = context.eventLoop.scheduleTask(in: Self.stallLimit) { channel.close(promise: nil) }
-        }
+        if !context.channel.isWritable { stalling = Self.closeWhenStalled(context.channel) }
         context.fireChannelWritabilityChanged()
+    }
+
+    /// Closes a connection whose client takes nothing. One that reads slowly may take as long as it likes: a large answer
+    /// waits in one piece.
+    private static func closeWhenStalled(_ channel: any Channel) -> RepeatedTask {
+        let last = NIOLoopBoundBox((waiting: Int.max, stalls: 0), eventLoop: channel.eventLoop)
+        return channel.eventLoop.scheduleRepeatedTask(initialDelay: stallInterval, delay: stallInterval) { task in
+            let waiting = try channel.syncOptions?.getOption(.bufferedWritableBytes) ?? .max
+            last.value = (waiting, waiting < last.value.waiting ? 0 : last.value.stalls + 1)
+            guard last.value.stalls == stallLimit - 1 else { return }
+            task.cancel()
+            channel.close(promise: nil)
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -13,6 +13,7 @@ extension ModelRoutes {
         try state.checkDraining()
         var embedding = try EmbeddingRequest(route, document, for: model)
         try checkUnknown(embedding.unknownFields)
+        embedding.options.arrival = start
         embedding.options.timeout = options.requestTimeout
         embedding.options.queueTimeout = options.queueTimeout
         let embeddings: [Embedding]

@@ -27,16 +27,19 @@ extension CompletionRequest {
         }
     }
 
+    /// How many prompts the engine has at a time, of many.
+    func promptsAtOnce(on llm: LLM) -> Int { max(1, llm.concurrency / (parameters.bestOf ?? parameters.n)) }
+
     private func answers(
         on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
     ) async throws -> [Completion] {
-        let atOnce = max(1, llm.concurrency / (parameters.bestOf ?? parameters.n))
+        let atOnce = promptsAtOnce(on: llm)
         return try await withThrowingTaskGroup(of: (Int, [Completion]).self) { group in
             var completions = [[Completion]](repeating: [], count: prompts.count)
             for index in prompts.indices {
                 if index >= atOnce, let (done, answers) = try await group.next() { completions[done] = answers }
                 group.addTask {
-                    let outputs = try await llm.generate(prompt(index), parameters, options: options)
+                    let outputs = try await llm.generate(prompt(index), parameters, options: options.entry(index))
                     return (
                         index,
                         try await Completion.all(of: outputs) { observe(index * parameters.n + $0.index, $0) }

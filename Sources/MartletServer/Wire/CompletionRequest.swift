@@ -18,6 +18,8 @@ package struct CompletionRequest: Sendable {
     package let prompts: [[Int]]
     /// The images that a chat shows.
     let images: [Data]
+    /// The answer of a chat goes on with its last message.
+    private let isContinued: Bool
     package let parameters: SamplingParameters
     package var options: RequestOptions
     /// What text completions repeat of their prompts before what they add, and what chats repeat of the message that they
@@ -50,8 +52,9 @@ package struct CompletionRequest: Sendable {
     package func prepare(on llm: LLM) async throws(APIError) {
         guard let structure = parameters.structure else { return }
         do {
-            try await llm.prepare(structure)
+            try await llm.prepare(structure, options: options)
         } catch {
+            guard error.code == .invalidParameter else { throw APIError(error, prompt: kind.promptField) }
             throw .value(structureField ?? "structure", error.message.replacing("structure is refused: ", with: ""))
         }
     }
@@ -61,7 +64,8 @@ package struct CompletionRequest: Sendable {
 
     /// What the engine continues.
     func prompt(_ index: Int) -> Prompt {
-        images.isEmpty ? .tokens(prompts[index]) : .multimodal(tokens: prompts[index], images: images)
+        kind == .text
+            ? .tokens(prompts[index]) : .chat(tokens: prompts[index], images: images, isContinued: isContinued)
     }
 
     /// What a choice begins with.
@@ -82,9 +86,11 @@ package struct CompletionRequest: Sendable {
             let prompt = try fields.chatPrompt(model, tools: tools?.functions.map(\.document) ?? [])
             prompts = [try prompt.tokens(model.llm)]
             images = prompt.images
+            isContinued = prompt.isContinued
         case .text:
             (prompts, echo.texts) = try fields.textPrompts(model)
             images = []
+            isContinued = false
             tools = nil
             if try fields.bool("echo") != true { echo.texts = [] }
         }
@@ -119,6 +125,11 @@ package struct CompletionRequest: Sendable {
         let choices = prompts.count * (parameters.bestOf ?? parameters.n)
         guard choices <= model.limits.choices else {
             throw .value("n", "may ask for \(model.limits.choices) answers to all prompts together at most")
+        }
+        guard parameters.bestOf ?? parameters.n <= model.llm.mostChoices else {
+            throw .value(
+                parameters.bestOf == nil ? "n" : "best_of",
+                "may be at most \(model.llm.mostChoices): more answers never run and wait at once here")
         }
         options = try fields.requestOptions()
         try fields.refuseUnsupported()

@@ -27,7 +27,7 @@ struct EmbeddingRequest: Sendable {
         self.route = route
         var fields = try RequestFields(document)
         if let name = try fields.string("model") {
-            let known = route == .openAI ? name : OllamaRequest.withoutTag(.string(name)).asString ?? name
+            let known = route == .openAI ? name : OllamaRequest.withoutTag(name, servedAs: model.names)
             guard model.names.contains(known) else { throw .modelNotFound(name) }
         }
         let llm = model.llm
