@@ -27,8 +27,8 @@ extension FuzzTarget {
             case 2: try read(ResponsesRequest.chat(document))
             case 3: try read(AnthropicRequest.chat(document))
             case 4: try read(AnthropicRequest.chat(document, countsOnly: true), isCounted: true)
-            case 5: try read(OllamaRequest.completion(.chat, document))
-            case 6: try read(OllamaRequest.completion(.generate, document))
+            case 5: try read(OllamaRequest.completion(.chat, document, servedAs: model.names))
+            case 6: try read(OllamaRequest.completion(.generate, document, servedAs: model.names))
             case 7: _ = try EmbeddingRequest(.openAI, document, for: model)
             default: _ = try EmbeddingRequest(.ollama, document, for: model)
             }

@@ -28,7 +28,9 @@ final class AlignedMemory: @unchecked Sendable {
     /// - Returns: false before Linux 5.14, which does not know it: memory comes when it is used.
     @discardableResult
     func populate(_ range: Range<Int>) -> Bool {
-        for start in stride(from: range.lowerBound / Self.hugePage * Self.hugePage, to: range.upperBound, by: Self.hugePage) {
+        for start in stride(
+            from: range.lowerBound / Self.hugePage * Self.hugePage, to: range.upperBound, by: Self.hugePage)
+        {
             let size = min(Self.hugePage, range.upperBound - start)
             guard madvise(base + start, size, Self.populateWrite) == 0 else { return false }
         }

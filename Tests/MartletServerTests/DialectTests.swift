@@ -150,12 +150,68 @@ struct DialectTests {
                 port, "/api/generate",
                 #"{"prompt": "x", "stream": false, "format": {"const": 7}, "options": {"num_predict": 9}}"#)
             #expect(generated.json?["response"] as? String == "7")
-            for path in ["/api/tags", "/api/ps", "/api/version"] {
-                #expect(try await HTTPClient.exchange(port: port, HTTPClient.request("GET", path)).status == 200)
+            #expect(try await ServerTests.get(port, "/api/version").status == 200)
+            for path in ["/api/tags", "/api/ps"] {
+                let models = try await ServerTests.get(port, path).json?["models"] as? [[String: Any]]
+                let digest = try #require(models?.first?["digest"] as? String)
+                #expect(digest.count == 64 && digest.allSatisfy { $0.isHexDigit && !$0.isUppercase })
             }
             #expect(try await Self.post(port, "/api/show", #"{"model": "SmolLM2"}"#).status == 200)
             let refused = try await Self.post(port, "/api/chat", #"{"model": "nope", \#(Self.question)}"#)
             #expect(refused.status == 404 && refused.json?["error"] is String)
+        }
+    }
+
+    @Test func ollamasModelsAreLoadedAndUnloadedInWords() async throws {
+        try await ServerTests.withServer { port, llm, _ in
+            for (path, body, reason) in [
+                ("/api/generate", #"{"model": "SmolLM2"}"#, "load"),
+                ("/api/generate", #"{"model": "SmolLM2", "prompt": "", "raw": true, "stream": true}"#, "load"),
+                ("/api/generate", #"{"model": "SmolLM2:latest", "keep_alive": 0}"#, "unload"),
+                ("/api/chat", #"{"model": "SmolLM2", "messages": []}"#, "load"),
+                ("/api/chat", #"{"model": "SmolLM2", "keep_alive": "0s"}"#, "unload"),
+            ] {
+                let response = try await Self.post(port, path, body)
+                #expect(response.status == 200 && response.json?["done"] as? Bool == true, "\(body)")
+                #expect(response.json?["done_reason"] as? String == reason, "\(body)")
+                #expect(response.json?["model"] as? String == "SmolLM2" && response.json?["created_at"] is String)
+                let message = response.json?["message"] as? [String: Any]
+                #expect(path == "/api/generate" || message?["role"] as? String == "assistant")
+                let text = path == "/api/chat" ? message?["content"] : response.json?["response"]
+                #expect(text as? String == "", "\(body)")
+            }
+            #expect(await llm.statistics.generatedTokens == 0)
+            #expect(try await Self.post(port, "/api/generate", #"{"model": "nope"}"#).status == 404)
+            #expect(try await Self.post(port, "/api/chat", #"{"options": {"temperature": -1}}"#).status == 400)
+            let unknown = try await Self.post(port, "/api/generate", #"{"colour": 1}"#)
+            #expect(unknown.headers["x-martlet-warning"]?.contains("colour") == true)
+        }
+    }
+
+    /// As `curl -d` sends them. A web page has to ask the browser before it may say that it sends JSON.
+    @Test func ollamasDocumentsMayBeCalledForms() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let form = ["Content-Type": "application/x-www-form-urlencoded"]
+            let page = form.merging(["Origin": "http://localhost:3000"]) { $1 }
+            for (path, headers, status) in [
+                ("/api/generate", form, 200), ("/api/generate", page, 415), ("/tokenize", form, 415),
+            ] {
+                let response = try await ServerTests.post(port, path, "{}", headers)
+                #expect(response.status == status, "\(path) \(headers)")
+            }
+        }
+    }
+
+    @Test func aServedNameMayEndInATag() async throws {
+        var setup = ServerTests.Setup()
+        setup.options.modelNames = ["SmolLM2:latest"]
+        try await ServerTests.withServer(setup) { port, _, _ in
+            for path in ["/api/generate", "/api/chat", "/api/show", "/api/embed"] {
+                let input = path == "/api/embed" ? #", "input": "x""# : ""
+                let whole = try await Self.post(port, path, #"{"model": "SmolLM2:latest"\#(input)}"#)
+                #expect(whole.status == 200, "\(path): \(whole.body.prefix(200))")
+                #expect(try await Self.post(port, path, #"{"model": "other:latest"\#(input)}"#).status == 404)
+            }
         }
     }
 }

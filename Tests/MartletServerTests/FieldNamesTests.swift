@@ -34,7 +34,8 @@ struct FieldNamesTests {
     }
 
     @Test func ofOllamas() throws {
-        let names = try OllamaRequest.completion(.generate, json(#"{"prompt": "x", "system": "y"}"#)).names
+        let body = try json(#"{"prompt": "x", "system": "y"}"#)
+        let names = try OllamaRequest.completion(.generate, body, servedAs: []).names
         #expect(names.original("messages[1].content") == "prompt.content")
         #expect(names.original("repetition_penalty") == "options.repeat_penalty")
         #expect(names.original("max_tokens") == "options.num_predict")
@@ -68,6 +69,58 @@ struct FieldNamesTests {
             Issue.record("the message is not continued")
             return
         }
+    }
+
+    @Test func strictFunctionsAndFailedOnesArePassedOn() throws {
+        func chat(_ flag: String) throws -> Value {
+            try AnthropicRequest.chat(
+                json(
+                    #"""
+                    {"max_tokens": 1, "tools": [{"name": "weather", "strict": true}], "messages": [{"role": "user", "content":
+                    [{"type": "tool_result", "tool_use_id": "a", "content": "no such city", "is_error": \#(flag)}]}]}
+                    """#)
+            ).document
+        }
+        let failed = try chat("true")
+        #expect(failed["messages"]?.array?.first?["content"]?.asString == "Error: no such city")
+        #expect(try chat("false")["messages"]?.array?.first?["content"]?.asString == "no such city")
+        #expect(throws: APIError.self) { try chat("1") }
+        guard case .bool(true)? = failed["tools"]?.array?.first?["function"]?["strict"] else {
+            Issue.record("the function is not strict")
+            return
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("0", [1, 0, 0], nil), ("-1", [2, 1, nil], nil), ("64", [2, 1, nil], 64),
+        ] as [(String, [Int?], Int?)])
+    func ollamasPenaltiesCanBeOff(_ window: String, _ penalties: [Int?], _ unknown: Int?) throws {
+        let options = #"{"repeat_last_n": \#(window), "repeat_penalty": 2, "presence_penalty": 1}"#
+        let body = try json(#"{"prompt": "x", "options": \#(options)}"#)
+        let document = try OllamaRequest.completion(.generate, body, servedAs: []).document
+        let names = ["repetition_penalty", "presence_penalty", "frequency_penalty"]
+        #expect(names.map { document[$0]?.integer } == penalties)
+        #expect(document["options.repeat_last_n"]?.integer == unknown)
+    }
+
+    @Test func onlyATagThatIsNoPartOfTheNameIsRemoved() {
+        #expect(OllamaRequest.withoutTag("a:latest", servedAs: ["a"]) == "a")
+        #expect(OllamaRequest.withoutTag("a:latest", servedAs: ["b", "a:latest"]) == "a:latest")
+        #expect(OllamaRequest.withoutTag("a:7b", servedAs: ["a"]) == "a:7b")
+    }
+
+    @Test(
+        arguments: [
+            (.generate, "{}", "load"), (.generate, #"{"prompt": "", "images": [], "keep_alive": "5m"}"#, "load"),
+            (.generate, #"{"keep_alive": 0}"#, "unload"),
+            (.generate, #"{"prompt": null, "keep_alive": "0s"}"#, "unload"),
+            (.generate, #"{"prompt": "x", "keep_alive": 0}"#, nil), (.generate, #"{"images": ["eA=="]}"#, nil),
+            (.chat, "{}", "load"), (.chat, #"{"messages": [], "keep_alive": "0"}"#, "unload"),
+            (.chat, #"{"messages": [{"role": "user", "content": ""}]}"#, nil),
+        ] as [(OllamaRequest.Route, String, String?)])
+    func withoutAPromptThereIsNoAnswer(_ route: OllamaRequest.Route, _ body: String, _ reason: String?) throws {
+        #expect(try OllamaRequest.loadReason(route, json(body)) == reason)
     }
 }
 

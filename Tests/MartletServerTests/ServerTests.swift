@@ -352,6 +352,45 @@ struct ServerTests {
         }
     }
 
+    /// Requests that say something that is not heard.
+    private static let unheard: [(path: String, body: String, field: String)] = [
+        ("/v1/messages/count_tokens", #"{"messages": [{"role": "user", "content": "x"}], "colour": 1}"#, "colour"),
+        (
+            "/api/generate", #"{"prompt": "x", "stream": false, "options": {"num_predict": 1, "repeat_last_n": 64}}"#,
+            "options.repeat_last_n"
+        ),
+        ("/api/show", #"{"model": "SmolLM2", "colour": 1}"#, "colour"),
+        ("/api/show", #"{"model": "SmolLM2", "verbose": true}"#, "verbose"),
+        ("/tokenize", #"{"prompt": "x", "colour": 1}"#, "colour"),
+        ("/detokenize", #"{"tokens": [504], "colour": 1}"#, "colour"),
+        ("/apply-template", #"{"messages": [{"role": "user", "content": "x"}], "colour": 1}"#, "colour"),
+    ]
+
+    @Test(arguments: [false, true]) func everyRouteNamesWhatItDoesNotHear(isStrict: Bool) async throws {
+        var setup = Setup()
+        setup.options.refusesUnknownFields = isStrict
+        try await Self.withServer(setup) { port, _, _ in
+            for (path, body, field) in Self.unheard {
+                let response = try await Self.post(port, path, body)
+                if isStrict {
+                    let message = response.error?["message"] as? String ?? response.json?["error"] as? String
+                    #expect(response.status == 400 && message?.contains("'\(field)'") == true, "\(path)")
+                } else {
+                    #expect(response.status == 200, "\(path): \(response.body.prefix(200))")
+                    #expect(response.headers["x-martlet-warning"] == "unknown fields were ignored: \(field)", "\(path)")
+                }
+            }
+            // As Ollama's own client asks.
+            let show = #"{"model": "SmolLM2", "system": "", "template": "", "verbose": false, "options": null}"#
+            let shown = try await Self.post(port, "/api/show", show)
+            #expect(shown.status == 200 && shown.headers["x-martlet-warning"] == nil)
+            // Which of the two is meant is not guessed.
+            let both = try await Self.post(
+                port, "/tokenize", #"{"prompt": "x", "messages": [{"role": "user", "content": "y"}]}"#)
+            #expect(both.status == 400 && both.error?["param"] as? String == "messages")
+        }
+    }
+
     static let badBodies: [(body: String, status: Int, code: String)] = [
         ("", 400, "invalid_json"), ("{", 400, "invalid_json"), ("{\"a\": \"\\ud800\"}", 400, "invalid_json"),
         ("{\"a\": 1, \"a\": 2}", 400, "invalid_json"), ("\u{FEFF}{}", 400, "invalid_json"),

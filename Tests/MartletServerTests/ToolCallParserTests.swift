@@ -76,6 +76,7 @@ struct ToolCallParserTests {
                 .mistral, "Hm. [TOOL_CALLS]time[ARGS]{\"a\": {}}[TOOL_CALLS]weather{}", "Hm.",
                 ["time {\"a\": {}}", "weather {}"]
             ),
+            (.mistral, "[TOOL_CALLS]time[CALL_ID]abc123DEF[ARGS]{\"a\": {}}", "", ["time {\"a\": {}}"]),
             (.mistral, "[1, 2]", "[1, 2]", []),
         ] as [(ToolFormat, String, String, [String])])
     func callsAreToldFromText(_ format: ToolFormat, _ text: String, _ content: String, _ calls: [String]) {
@@ -117,6 +118,26 @@ struct ToolCallParserTests {
             case .mistral: "[TOOL_CALLS][{\"name\": \"time\", \"arguments\": {}}"
             }
         #expect(Self.read(Self.use(format), call + spaces + words + spaces).calls == ["time {}"])
+    }
+
+    /// A whole answer is read in one piece, and its arguments come out in one. Were they copied for each scalar, this would be
+    /// terabytes.
+    @Test(.timeLimit(.minutes(1))) func longArgumentsTakeLinearTime() {
+        let arguments = "{\"a\": \"" + String(repeating: "🐦", count: 1_000_000) + "\"}"
+        let calls = Self.read(Self.use(.mistral), "[TOOL_CALLS]time[ARGS]" + arguments).calls
+        let isWhole = calls == ["time " + arguments]
+        #expect(isWhole)
+    }
+
+    @Test func neighboursAreJoined() {
+        var parser = ToolCallParser(Self.use(.hermes))
+        let call = "<tool_call>{\"name\": \"time\", \"arguments\": {\"a\": 1}}</tool_call>"
+        #expect(
+            parser.append("One two" + call + call) == [
+                .text("One two"), .call(index: 0, name: "time"), .arguments(index: 0, "{\"a\": 1}"),
+                .call(index: 1, name: "time"), .arguments(index: 1, "{\"a\": 1}"),
+            ])
+        #expect(parser.finish() == [])
     }
 
     /// A prepended mark makes one character with what follows, and Swift's comparisons go by characters.

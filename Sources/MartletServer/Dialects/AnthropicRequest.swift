@@ -96,12 +96,7 @@ struct AnthropicRequest {
                         ("id", block["id"] ?? .null), ("type", .string("function")),
                         ("function", .dictionary(function)),
                     ]))
-            case "tool_result":
-                results.append(
-                    .dictionary([
-                        ("role", .string("tool")), ("tool_call_id", block["tool_use_id"] ?? .null),
-                        ("content", try text(block["content"] ?? .string(""), "\(path).content")),
-                    ]))
+            case "tool_result": results.append(try result(block, path))
             case let type: throw .unsupported("\(path).type", "'\(type ?? "")' is not supported")
             }
         }
@@ -109,6 +104,21 @@ struct AnthropicRequest {
         if !parts.isEmpty { message.append(("content", .list(parts))) }
         if !calls.isEmpty { message.append(("tool_calls", .list(calls))) }
         return results + (parts.isEmpty && calls.isEmpty ? [] : [.dictionary(message)])
+    }
+
+    /// What a function gave.
+    private static func result(_ block: Value, _ path: String) throws(APIError) -> Value {
+        var content = try text(block["content"] ?? .string(""), "\(path).content")
+        if let flag = block["is_error"], !flag.isNull {
+            guard case .bool(let isError) = flag else {
+                throw .type("\(path).is_error", expected: "a boolean", got: flag)
+            }
+            // Chat templates have no other place for it.
+            if isError { content = .string("Error: " + (content.asString ?? "")) }
+        }
+        return .dictionary([
+            ("role", .string("tool")), ("tool_call_id", block["tool_use_id"] ?? .null), ("content", content),
+        ])
     }
 
     private static func tools(_ value: Value) throws(APIError) -> Value {
@@ -121,6 +131,7 @@ struct AnthropicRequest {
             var function: [(String, Value)] = [("name", element["name"] ?? .null)]
             if let text = element["description"] { function.append(("description", text)) }
             if let schema = element["input_schema"] { function.append(("parameters", schema)) }
+            if let strict = element["strict"] { function.append(("strict", strict)) }
             tools.append(.dictionary([("type", .string("function")), ("function", .dictionary(function))]))
         }
         return .list(tools)

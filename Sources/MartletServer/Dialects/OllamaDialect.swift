@@ -16,7 +16,14 @@ struct OllamaDialect: Dialect {
 
     func events() -> any AnswerEvents { OllamaLines(self) }
 
-    func part(_ text: String, _ calls: [ToolCall], end: (FinishReason, Usage, RequestTimings)?) -> Value {
+    /// The whole answer to a request without a prompt.
+    func document(doneFor reason: String) -> Value {
+        let end: [(String, Value)] = [("done", .bool(true)), ("done_reason", .string(reason))]
+        return .dictionary(beginning("", []) + end)
+    }
+
+    /// What all parts begin with.
+    private func beginning(_ text: String, _ calls: [ToolCall]) -> [(String, Value)] {
         var members: [(String, Value)] = [
             ("model", .string(model)), ("created_at", .string(Date.now.formatted(.iso8601))),
         ]
@@ -40,6 +47,11 @@ struct OllamaDialect: Dialect {
             }
             members.append(("message", .dictionary(message)))
         }
+        return members
+    }
+
+    func part(_ text: String, _ calls: [ToolCall], end: (FinishReason, Usage, RequestTimings)?) -> Value {
+        var members = beginning(text, calls)
         members.append(("done", .bool(end != nil)))
         if let (reason, usage, timings) = end {
             func nanoseconds(_ duration: Duration) -> Value { .int(Int(duration.seconds * 1e9)) }

@@ -4,14 +4,37 @@ import MartletJinja
 enum OllamaRequest {
     enum Route: Sendable { case chat, generate }
 
+    /// What a request without a prompt is there for: to load the model, or to unload it.
+    ///
+    /// - Returns: nil for a request that wants an answer.
+    static func loadReason(_ route: Route, _ original: Value) -> String? {
+        let hasPrompt =
+            switch route {
+            case .chat: original["messages"]?.isPresent == true
+            case .generate: original["prompt"]?.asString?.isEmpty == false || original["images"]?.isPresent == true
+            }
+        if hasPrompt { return nil }
+        let time = original["keep_alive"]
+        return time?.integer == 0 || ["0", "0s"].contains(time?.asString) ? "unload" : "load"
+    }
+
+    /// Where a request has no prompt (`loadReason`) its completion is there to be checked only.
+    ///
+    /// - Parameter served: the names that the model is served by.
     /// - Throws: 400 for what is no such request.
-    static func completion(_ route: Route, _ original: Value) throws(APIError) -> Translation {
+    static func completion(
+        _ route: Route, _ original: Value, servedAs served: [String]
+    ) throws(APIError) -> Translation {
+        let hasPrompt = Self.loadReason(route, original) == nil
         let kind: CompletionRequest.Kind
         var names = FieldNames(fields: ["guided_json": "format", "response_format": "format"])
         for (name, other) in Self.optionNames { names.fields[other] = "options.\(name)" }
         var fields = try RequestFields(original)
         var result: [(String, Value)] = []
-        if let model = fields.take("model") { result.append(("model", Self.withoutTag(model))) }
+        if let model = fields.take("model") {
+            let name = model.asString.map { Value.string(Self.withoutTag($0, servedAs: served)) }
+            result.append(("model", name ?? model))
+        }
         for name in ["suffix", "template", "context"] {
             if let value = fields.take(name), value.isPresent, value.asString != "" { throw .unsupported(name) }
         }
@@ -25,16 +48,19 @@ enum OllamaRequest {
         switch route {
         case .chat:
             kind = .chat
-            guard let messages = fields.take("messages") else { throw .missing("messages") }
+            var messages = fields.take("messages") ?? .null
+            // A conversation has to have something in it.
+            if !hasPrompt { messages = .list([.dictionary([("role", .string("user")), ("content", .string(""))])]) }
             result.append(("messages", try Self.messages(messages)))
         case .generate:
             let isRaw = try fields.bool("raw") ?? false
-            kind = isRaw ? .text : .chat
+            // Models without a chat template can be loaded, too.
+            kind = isRaw || !hasPrompt ? .text : .chat
             let prompt = try fields.string("prompt") ?? ""
             let images = fields.take("images")
-            if isRaw {
+            if isRaw, images?.isPresent == true || system != nil { throw .value("raw", "goes with a prompt only") }
+            if kind == .text {
                 result.append(("prompt", .string(prompt)))
-                if images?.isPresent == true || system != nil { throw .value("raw", "goes with a prompt only") }
             } else {
                 var messages: [Value] = []
                 if let system, !system.isEmpty {
@@ -69,10 +95,10 @@ enum OllamaRequest {
         "frequency_penalty": "frequency_penalty", "typical_p": "typical_p", "num_predict": "max_tokens",
     ]
 
-    /// Ollama's clients add ":latest" where a name has no tag.
-    static func withoutTag(_ model: Value) -> Value {
-        guard let name = model.asString, name.hasSuffix(":latest") else { return model }
-        return .string(String(name.dropLast(7)))
+    /// Ollama's clients add ":latest" where a name has no tag. It stays where the model is served by the whole name.
+    static func withoutTag(_ name: String, servedAs served: [String]) -> String {
+        guard name.hasSuffix(":latest"), !served.contains(name) else { return name }
+        return String(name.dropLast(7))
     }
 
     /// Images stand beside the text, and arguments of calls are objects.
@@ -116,16 +142,26 @@ enum OllamaRequest {
         var result: [(String, Value)] = []
         for (key, value) in zip(options.keys, options.values) where !value.isNull {
             let name = key.asString ?? ""
+            if name == "repeat_last_n" { continue }
             // Of the server, not of a request.
-            if ["num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "use_mmap", "repeat_last_n"].contains(name)
-            {
-                continue
-            }
+            if ["num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "use_mmap"].contains(name) { continue }
             guard let other = optionNames[name] else { throw .unsupported("options.\(name)") }
             // Without a limit.
             if name == "num_predict", let count = value.integer, count < 0 { continue }
             result.append((other, value))
         }
+        // Behind the penalties that it may switch off: of two values the last one counts.
+        if let value = options["repeat_last_n"], !value.isNull { result += window(value) }
         return result
+    }
+
+    /// How many of the last tokens are penalized where they come again. Here these are all (-1), or none.
+    private static func window(_ value: Value) -> [(String, Value)] {
+        switch value.integer {
+        case -1: []
+        case 0: [("repetition_penalty", .int(1)), ("presence_penalty", .int(0)), ("frequency_penalty", .int(0))]
+        // Clients send Ollama's default, 64. It goes on as a field that nobody knows, so that the caller is told.
+        default: [("options.repeat_last_n", value)]
+        }
     }
 }

@@ -24,12 +24,20 @@ extension ModelRoutes {
     }
 
     func countTokens(_ original: Value) throws -> Response {
-        let chat = try AnthropicRequest.chat(original, countsOnly: true)
+        let completion = try checked(AnthropicRequest.chat(original, countsOnly: true))
+        var response = Response(json: .dictionary([("input_tokens", .int(completion.prompts[0].count))]))
+        warn(of: completion.unknownFields, in: &response)
+        return response
+    }
+
+    /// A request that is checked like any other, and not run.
+    private func checked(_ request: Translation) throws(APIError) -> CompletionRequest {
         do {
-            let completion = try CompletionRequest(.chat, chat.document, for: model, isCounted: true)
-            return Response(json: .dictionary([("input_tokens", .int(completion.prompts[0].count))]))
+            let completion = try CompletionRequest(request.kind, request.document, for: model, isCounted: true)
+            try checkUnknown(completion.unknownFields)
+            return completion
         } catch {
-            throw error.renamed(chat.names)
+            throw error.renamed(request.names)
         }
     }
 
@@ -38,9 +46,23 @@ extension ModelRoutes {
     func ollama(
         _ route: OllamaRequest.Route, _ original: Value, _ context: APIContext
     ) async throws -> Response {
-        try await answer(OllamaRequest.completion(route, original), context) { completion, _ in
+        let request = try OllamaRequest.completion(route, original, servedAs: model.names)
+        if let reason = OllamaRequest.loadReason(route, original) { return try ollamaLoad(route, request, reason) }
+        return try await answer(request, context) { completion, _ in
             OllamaDialect(route: route, request: completion, model: model.name)
         }
+    }
+
+    /// The model is loaded as long as the server runs: there is nothing to do.
+    private func ollamaLoad(
+        _ route: OllamaRequest.Route, _ request: Translation, _ reason: String
+    ) throws(APIError) -> Response {
+        try state.checkDraining()
+        let completion = try checked(request)
+        let dialect = OllamaDialect(route: route, request: completion, model: model.name)
+        var response = Response(json: dialect.document(doneFor: reason))
+        warn(of: completion.unknownFields, in: &response)
+        return response
     }
 
     func ollamaModels(_ request: Request) throws -> Response {
@@ -49,7 +71,7 @@ extension ModelRoutes {
             Value.dictionary([
                 ("name", .string(name)), ("model", .string(name)),
                 ("modified_at", .string(Date(timeIntervalSince1970: Double(model.created)).formatted(.iso8601))),
-                ("size", .int(0)), ("digest", .string("")), ("details", ollamaDetails),
+                ("size", .int(0)), ("digest", .string(ollamaDigest)), ("details", ollamaDetails),
             ])
         }
         return Response(json: .dictionary([("models", .list(models))]))
@@ -59,14 +81,18 @@ extension ModelRoutes {
         var fields = try RequestFields(document)
         let (newer, older) = (try fields.string("model"), try fields.string("name"))
         for name in [newer, older].compactMap({ $0 }) {
-            guard model.names.contains(OllamaRequest.withoutTag(.string(name)).asString ?? "") else {
+            guard model.names.contains(OllamaRequest.withoutTag(name, servedAs: model.names)) else {
                 throw APIError.modelNotFound(name)
             }
         }
+        // Ollama's own client always sends these; such values ask for nothing.
+        for name in ["system", "template"] where document[name]?.asString == "" { _ = fields.take(name) }
+        if case .bool(false)? = document["verbose"] { _ = fields.take("verbose") }
+        try checkUnknown(fields.remaining)
         let architecture = model.llm.configuration.architecture
         var capabilities: [Value] = [.string("completion"), .string("tools")]
         if model.llm.seesImages { capabilities.append(.string("vision")) }
-        return Response(
+        var response = Response(
             json: .dictionary([
                 ("modelfile", .string("")), ("parameters", .string("")), ("template", .string("")),
                 ("details", ollamaDetails),
@@ -78,6 +104,25 @@ extension ModelRoutes {
                     ])
                 ), ("capabilities", .list(capabilities)),
             ]))
+        warn(of: fields.remaining, in: &response)
+        return response
+    }
+
+    /// Tells models apart, and is the same at every start. Ollama's clients take 12 of its 64 digits without looking how many
+    /// there are. It is made of what the model is like: a hash of the file takes a second or more for each gigabyte.
+    private var ollamaDigest: String {
+        let configuration = model.llm.configuration
+        let facts =
+            "\(model.name) \(configuration.architecture) \(configuration.layerCount) \(configuration.hiddenSize) "
+            + "\(configuration.vocabularySize)"
+        let parts = (0..<4).map { part in
+            // FNV-1a, with 64 bits.
+            let offset: UInt64 = 0xCBF2_9CE4_8422_2325
+            let hash = "\(part) \(facts)".utf8.reduce(offset) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+            let digits = String(hash, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }
+        return parts.joined()
     }
 
     private var ollamaDetails: Value {

@@ -11,6 +11,9 @@ extension ModelRoutes {
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
         let tokens: [Int]
         if let prompt = try fields.string("prompt") {
+            guard fields.take("messages") == nil else {
+                throw APIError.value("messages", "must not be there together with 'prompt'")
+            }
             tokens = model.llm.tokenize(prompt, addSpecialTokens: try fields.bool("add_special_tokens") ?? true)
         } else {
             tokens = try fields.chatPrompt(model).tokens(model.llm)
@@ -23,8 +26,7 @@ extension ModelRoutes {
             let texts = tokens.map { Value.string(String(decoding: model.llm.tokenBytes($0), as: UTF8.self)) }
             members[3].1 = .list(texts)
         }
-        if let name = fields.remaining.first { throw APIError.unsupported(name) }
-        return Response(json: .dictionary(members))
+        return try response(.dictionary(members), unknown: fields.remaining)
     }
 
     /// `{"messages"}` becomes `{"prompt"}`: what the chat template makes of a conversation (llama.cpp's route).
@@ -34,8 +36,8 @@ extension ModelRoutes {
         let tools =
             try fields.toolUse(ToolFormat(model.llm), limit: model.limits.tools)?.functions.map(\.document) ?? []
         let prompt = try fields.chatPrompt(model, tools: tools)
-        if let name = fields.remaining.first { throw APIError.unsupported(name) }
-        return Response(json: .dictionary([("prompt", .string(try prompt.text(model.llm)))]))
+        let text = try prompt.text(model.llm)
+        return try response(.dictionary([("prompt", .string(text))]), unknown: fields.remaining)
     }
 
     /// `{"tokens"}` becomes `{"prompt"}`, special tokens included.
@@ -50,8 +52,15 @@ extension ModelRoutes {
         for token in tokens where !(0..<vocabulary).contains(token) {
             throw APIError.value("tokens", "has token \(token); the model has tokens 0 to \(vocabulary - 1)")
         }
-        if let name = fields.remaining.first { throw APIError.unsupported(name) }
-        return Response(
-            json: .dictionary([("prompt", .string(model.llm.detokenize(tokens, skipSpecialTokens: false)))]))
+        let text = model.llm.detokenize(tokens, skipSpecialTokens: false)
+        return try response(.dictionary([("prompt", .string(text))]), unknown: fields.remaining)
+    }
+
+    /// - Throws: 400 for fields that nobody knows, where these are refused.
+    private func response(_ document: Value, unknown fields: [String]) throws(APIError) -> Response {
+        try checkUnknown(fields)
+        var response = Response(json: document)
+        warn(of: fields, in: &response)
+        return response
     }
 }

@@ -96,6 +96,8 @@ struct ToolCallParser: Sendable {
                 return
             }
             if name.hasSuffix(ToolFormat.mistralArguments) { name.removeLast(ToolFormat.mistralArguments.count) }
+            // Its id in between: answers have ids of their own.
+            if let id = name.firstRange(of: ToolFormat.mistralCallID) { name.removeSubrange(id.lowerBound...) }
             scanner = .argumentsOnly()
             mode = .call
             start(name.trimmed, &events)
@@ -218,16 +220,26 @@ struct ToolCallParser: Sendable {
         }
     }
 
-    /// Neighbouring parts of the same kind as one.
+    /// Neighbouring parts of the same kind as one. They are gathered outside of the events: a string inside of one would be
+    /// copied for each part.
     private static func joined(_ events: [Event]) -> [Event] {
-        events.reduce(into: []) { result, event in
-            switch (result.last, event) {
-            case (.text(let a)?, .text(let b)): result[result.count - 1] = .text(a + b)
-            case (.arguments(let i, let a)?, .arguments(let j, let b)) where i == j:
-                result[result.count - 1] = .arguments(index: i, a + b)
-            default: result.append(event)
+        var result: [Event] = []
+        var gathered = ""
+        for (position, event) in events.enumerated() {
+            let next: Event? = position + 1 < events.count ? events[position + 1] : nil
+            switch (event, next) {
+            case (.call, _): result.append(event)
+            case (.text(let part), .text(_)?): gathered += part
+            case (.arguments(let index, let part), .arguments(let other, _)?) where index == other: gathered += part
+            case (.text(let part), _):
+                result.append(.text(gathered + part))
+                gathered = ""
+            case (.arguments(let index, let part), _):
+                result.append(.arguments(index: index, gathered + part))
+                gathered = ""
             }
         }
+        return result
     }
 }
 

@@ -32,6 +32,7 @@ enum ToolFormat: Sendable, Hashable {
     static let pythonTag = "<|python_tag|>"
     static let mistralStart = "[TOOL_CALLS]"
     static let mistralArguments = "[ARGS]"
+    static let mistralCallID = "[CALL_ID]"
 
     /// One call, or several.
     func calls(to functions: [ToolUse.Function], allowsSeveral: Bool) -> OutputStructure {

@@ -109,12 +109,12 @@ extension OpenAPI {
             "AnthropicTexts": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"$ref": "#/components/schemas/AnthropicText"}}]},
             "AnthropicMessage": {"anyOf": [
               {"type": "object", "properties": {"role": {"const": "user"}, "content": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"anyOf": [{"$ref": "#/components/schemas/AnthropicText"},
-                {"type": "object", "properties": {"type": {"const": "tool_result"}, "tool_use_id": {"type": ["string", "null"]}, "content": {"$ref": "#/components/schemas/AnthropicTexts"}}, "required": ["type"]}]}}]}}, "required": ["role", "content"]},
+                {"type": "object", "properties": {"type": {"const": "tool_result"}, "tool_use_id": {"type": ["string", "null"]}, "content": {"$ref": "#/components/schemas/AnthropicTexts"}, "is_error": \#(flag)}, "required": ["type"]}]}}]}}, "required": ["role", "content"]},
               {"type": "object", "properties": {"role": {"const": "assistant"}, "content": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"anyOf": [{"$ref": "#/components/schemas/AnthropicText"},
                 {"type": "object", "properties": {"type": {"const": "tool_use"}, "id": {"type": ["string", "null"]}, "name": {"type": "string"}, "input": {"type": "object"}}, "required": ["type", "name"]}]}}]}}, "required": ["role", "content"]}]},
             "AnthropicMessages": {"type": "array", "minItems": 1, "maxItems": \#(limits.messages), "items": {"$ref": "#/components/schemas/AnthropicMessage"}},
             "AnthropicTools": {"type": ["array", "null"], "maxItems": \#(limits.tools), "items": {"type": "object", "properties": {"type": {"enum": ["custom", null]}, "name": {"$ref": "#/components/schemas/FunctionName"},
-              "description": {"type": ["string", "null"]}, "input_schema": {"type": ["object", "null"]}}, "required": ["name"]}},
+              "description": {"type": ["string", "null"]}, "input_schema": {"type": ["object", "null"]}, "strict": \#(flag)}, "required": ["name"]}},
             "AnthropicToolChoice": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"enum": ["auto", "any", "none"]}, "disable_parallel_tool_use": \#(flag)}, "required": ["type"]},
               {"type": "object", "properties": {"type": {"const": "tool"}, "name": {"$ref": "#/components/schemas/FunctionName"}, "disable_parallel_tool_use": \#(flag)}, "required": ["type", "name"]}]},
             "AnthropicRequest": {"type": "object", "properties": {"model": \#(model), "max_tokens": {"type": "integer", "minimum": 1, "maximum": \#(context)},
@@ -130,9 +130,9 @@ extension OpenAPI {
               "num_predict": {"type": ["integer", "null"], "minimum": -9223372036854775808, "maximum": \#(context), "description": "Below 0 for no limit; 0 is refused"},
               "num_ctx": {}, "num_batch": {}, "num_gpu": {}, "num_thread": {}, "num_keep": {}, "use_mmap": {}, "repeat_last_n": {}}, "additionalProperties": {"type": "null"}},
             "OllamaFormat": {"anyOf": [{"enum": ["json", "", null]}, {"type": ["object", "boolean"], "description": "A JSON Schema"}]},
-            "OllamaChat": {"type": "object", "properties": {"model": \#(model), "messages": {"$ref": "#/components/schemas/Messages"}, "stream": \#(flag),
+            "OllamaChat": {"type": "object", "properties": {"model": \#(model), "messages": {"anyOf": [{"$ref": "#/components/schemas/Messages"}, {"type": ["array", "null"], "maxItems": 0}], "description": "None: the model is only loaded"}, "stream": \#(flag),
               "format": {"$ref": "#/components/schemas/OllamaFormat"}, "options": {"$ref": "#/components/schemas/OllamaOptions"}, "tools": {"$ref": "#/components/schemas/Tools"},
-              "think": {"enum": [false, null]}, "keep_alive": {}}, "required": ["messages"]},
+              "think": {"enum": [false, null]}, "keep_alive": {}}},
             "OllamaGenerate": {"type": "object", "properties": {"model": \#(model), "prompt": {"type": ["string", "null"]}, "system": {"type": ["string", "null"]}, "raw": \#(flag), "stream": \#(flag),
               "format": {"$ref": "#/components/schemas/OllamaFormat"}, "options": {"$ref": "#/components/schemas/OllamaOptions"}, "think": {"enum": [false, null]}, "keep_alive": {}}},
             "Texts": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1, "maxItems": \#(context), "items": \#(token)},
@@ -145,13 +145,13 @@ extension OpenAPI {
             "OllamaEmbeddings": {"type": "object", "properties": {"model": \#(model), "prompt": {"type": "string", "minLength": 1}, "options": {}, "keep_alive": {}}, "required": ["prompt"]},
             "OllamaShow": {"type": "object", "properties": {"model": \#(model), "name": \#(model)}},
             "Tokenize": {"anyOf": [
-              {"type": "object", "properties": {"model": \#(model), "prompt": {"type": "string"}, "add_special_tokens": \#(flag), "return_token_strs": \#(flag)}, "required": ["prompt"], "additionalProperties": {"type": "null"}},
+              {"type": "object", "properties": {"model": \#(model), "prompt": {"type": "string"}, "messages": {"type": "null"}, "add_special_tokens": \#(flag), "return_token_strs": \#(flag)}, "required": ["prompt"]},
               {"type": "object", "properties": {"model": \#(model), "prompt": {"type": "null"}, "messages": {"$ref": "#/components/schemas/Messages"}, "return_token_strs": \#(flag), "add_generation_prompt": \#(flag),
-                "chat_template_kwargs": {"type": ["object", "null"], "properties": {"messages": {"type": "null"}, "tools": {"type": "null"}}}, "continue_final_message": \#(flag)}, "required": ["messages"], "additionalProperties": {"type": "null"}}]},
-            "Detokenize": {"type": "object", "properties": {"model": \#(model), "tokens": {"type": "array", "items": \#(token)}}, "required": ["tokens"], "additionalProperties": {"type": "null"}},
+                "chat_template_kwargs": {"type": ["object", "null"], "properties": {"messages": {"type": "null"}, "tools": {"type": "null"}}}, "continue_final_message": \#(flag)}, "required": ["messages"]}]},
+            "Detokenize": {"type": "object", "properties": {"model": \#(model), "tokens": {"type": "array", "items": \#(token)}}, "required": ["tokens"]},
             "Template": {"type": "object", "properties": {"model": \#(model), "messages": {"$ref": "#/components/schemas/Messages"}, "tools": {"$ref": "#/components/schemas/Tools"},
               "chat_template_kwargs": {"type": ["object", "null"], "properties": {"messages": {"type": "null"}, "tools": {"type": "null"}}}, "add_generation_prompt": \#(flag), "continue_final_message": \#(flag)},
-              "required": ["messages"], "additionalProperties": {"type": "null"}}
+              "required": ["messages"]}
             """#
     }
 }
