@@ -40,10 +40,34 @@ struct AddedTokens: Sendable {
     private let special: ByteTrie
     private let longestSpecial: Int
 
-    /// One trie for text of users, one for text that may spell special tokens.
+    /// Which tokens a text may spell.
+    enum Spelling {
+        /// All: what a template spells.
+        case all
+        /// Those that are not special: text of users.
+        case ordinary
+        /// Those that are not even spelled like a control token: text of users in a template.
+        case words
+    }
+
     private struct Matchers: Sendable {
-        var ordinary = ByteTrie()
-        var all = ByteTrie()
+        private var all = ByteTrie()
+        private var ordinary = ByteTrie()
+        private var words = ByteTrie()
+
+        mutating func insert(_ content: [UInt8], _ token: Token, index: Int) {
+            all.insert(content, value: Int32(index))
+            if !token.isSpecial { ordinary.insert(content, value: Int32(index)) }
+            if !token.isControl { words.insert(content, value: Int32(index)) }
+        }
+
+        subscript(_ spelling: Spelling) -> ByteTrie {
+            switch spelling {
+            case .all: all
+            case .ordinary: ordinary
+            case .words: words
+            }
+        }
     }
 
     init(_ tokens: [Token], normalizer: Normalizer?) throws(TokenizerError) {
@@ -56,15 +80,15 @@ struct AddedTokens: Sendable {
             }
             var content = token.content
             if token.isNormalized, let normalizer { content = normalizer.normalize(content) }
-            func insert(into matchers: inout Matchers) {
-                matchers.all.insert(content, value: Int32(index))
-                if !token.isSpecial { matchers.ordinary.insert(content, value: Int32(index)) }
-            }
             // What begins with a letter is a word as well, which must stay one: templates compare roles.
             if token.isControl, let first = token.content.first, !Character(Unicode.Scalar(first)).isLetter {
                 special.insert(token.content, value: Int32(index))
             }
-            if token.isNormalized { insert(into: &normalized) } else { insert(into: &raw) }
+            if token.isNormalized {
+                normalized.insert(content, token, index: index)
+            } else {
+                raw.insert(content, token, index: index)
+            }
         }
         self.tokens = tokens
         self.raw = raw
@@ -83,12 +107,11 @@ struct AddedTokens: Sendable {
         byID[id].map { tokens[$0].isControl } ?? false
     }
 
-    var hasNormalized: Bool { !normalized.all.isEmpty }
+    var hasNormalized: Bool { !normalized[.all].isEmpty }
 
     /// Cuts `text` (valid UTF-8) at the added tokens in it, leftmost first and the longest at a place.
-    func split(_ text: UnsafeBufferPointer<UInt8>, normalized isNormalized: Bool, parseSpecial: Bool) -> [Segment] {
-        let matchers = isNormalized ? normalized : raw
-        let trie = parseSpecial ? matchers.all : matchers.ordinary
+    func split(_ text: UnsafeBufferPointer<UInt8>, normalized isNormalized: Bool, _ spelling: Spelling) -> [Segment] {
+        let trie = (isNormalized ? normalized : raw)[spelling]
         if trie.isEmpty { return text.isEmpty ? [] : [.text(0..<text.count)] }
         var segments: [Segment] = []
         var textStart = 0
@@ -133,7 +156,7 @@ struct AddedTokens: Sendable {
     /// Whether a text, normalized, spells a control token that is looked for there.
     func spellsSpecial(normalized text: [UInt8]) -> Bool {
         guard hasNormalized else { return false }
-        let segments = text.withUnsafeBufferPointer { split($0, normalized: true, parseSpecial: true) }
+        let segments = text.withUnsafeBufferPointer { split($0, normalized: true, .all) }
         return segments.contains { if case .token(let id, _) = $0 { isControl(id) } else { false } }
     }
 

@@ -14,7 +14,7 @@ enum SpecialTokenGuard {
         var bytes = Array(text.utf8)
         // A mark that came with the text would be taken out later: what was not there can't be missed.
         _ = remove(from: &bytes)
-        let segments = bytes.withUnsafeBufferPointer { tokens.split($0, normalized: false, parseSpecial: true) }
+        let segments = bytes.withUnsafeBufferPointer { tokens.split($0, normalized: false, .all) }
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count)
         for segment in segments {

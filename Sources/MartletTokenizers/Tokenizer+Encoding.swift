@@ -21,7 +21,7 @@ extension Tokenizer {
         var encoder = SegmentEncoder(self, textLength: bytes.count)
         if addSpecialTokens { encoder.output += postProcessor.prefix }
         let segments = bytes.withUnsafeBufferPointer {
-            addedTokens.split($0, normalized: false, parseSpecial: parseSpecial)
+            addedTokens.split($0, normalized: false, parseSpecial ? .all : .ordinary)
         }
         for segment in segments {
             switch segment {
@@ -31,18 +31,20 @@ extension Tokenizer {
                 var part = range.count == bytes.count ? bytes : Array(bytes[range])
                 let isGuarded = parseSpecial && SpecialTokenGuard.remove(from: &part)
                 encodeText(
-                    normalizer?.normalize(part) ?? part, isFirst: isFirst, parseSpecial: parseSpecial && !isGuarded,
-                    &encoder)
+                    normalizer?.normalize(part) ?? part, isFirst: isFirst,
+                    isGuarded ? .words : parseSpecial ? .all : .ordinary, &encoder)
             }
         }
         if addSpecialTokens { encoder.output += postProcessor.suffix }
         return encoder.output
     }
 
-    private func encodeText(_ text: [UInt8], isFirst: Bool, parseSpecial: Bool, _ encoder: inout SegmentEncoder) {
+    private func encodeText(
+        _ text: [UInt8], isFirst: Bool, _ spelling: AddedTokens.Spelling, _ encoder: inout SegmentEncoder
+    ) {
         guard addedTokens.hasNormalized else { return encoder.encode(PreTokenizedText(text, isFirst: isFirst)) }
         let segments = text.withUnsafeBufferPointer {
-            addedTokens.split($0, normalized: true, parseSpecial: parseSpecial)
+            addedTokens.split($0, normalized: true, spelling)
         }
         for segment in segments {
             switch segment {

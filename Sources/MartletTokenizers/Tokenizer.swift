@@ -15,7 +15,7 @@ package struct Tokenizer: Sendable {
     let normalizer: Normalizer?
     let preTokenizer: PreTokenizer?
     let model: Model
-    private(set) var postProcessor: PostProcessor
+    let postProcessor: PostProcessor
     let decoder: Decoder
     package var specialTokens: SpecialTokens
 
@@ -46,16 +46,6 @@ package struct Tokenizer: Sendable {
     /// How the file spells a token; nil if there is no such id.
     package func spelling(of id: TokenID) -> String? {
         spelled.contains(id) ? String(decoding: spelled[Int(id)], as: UTF8.self) : nil
-    }
-
-    /// Puts these tokens around a text, whatever the file said.
-    ///
-    /// - Parameters:
-    ///   - beginning: whether a text begins with the token of that role, if there is one.
-    ///   - end: the same for its end.
-    package mutating func surround(beginning: Bool, end: Bool) {
-        postProcessor.prefix = beginning ? [specialTokens.beginningOfSequence].compactMap { $0 } : []
-        postProcessor.suffix = end ? [specialTokens.endOfSequence].compactMap { $0 } : []
     }
 
     /// Whether the token is a control token that does not belong to the text.

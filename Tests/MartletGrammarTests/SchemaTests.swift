@@ -158,15 +158,17 @@ struct SchemaTests {
         let repeatedProperties = repeated(
             #"{"properties": {"# + (0..<20_000).map { "\"p\($0)\": true" }.joined(separator: ",") + "}}")
         let repeatedValues = repeated(many)
-        let longName = String(repeating: "n", count: 500_000)
-        let longPaths =
-            #"{"properties": {""# + longName + #"": {"properties": {"#
-            + (0..<10_000).map { "\"p\($0)\": {}" }.joined(separator: ",") + "}}}}"
+        // One character, for that matter.
+        let longName = "n" + String(repeating: "\u{301}", count: 250_000)
+        let members = #"{"properties": {"# + (0..<10_000).map { "\"p\($0)\": {}" }.joined(separator: ",") + "}}"
+        let longPaths = #"{"properties": {""# + longName + #"": "# + members + "}}"
+        let longReference =
+            #"{"$defs": {""# + longName + #"": "# + members + ##"}, "$ref": "#/$defs/"## + longName + #""}"#
         let exclusive = "{\"oneOf\": [" + (0..<20_000).map { "{\"const\": \($0)}" }.joined(separator: ",") + "]}"
         let required = "{\"required\": [" + (0..<50_000).map { "\"\($0)\"" }.joined(separator: ",") + "]}"
         for schema in [
             nested, many, product, properties, doubling, references, enumerations, exclusive, required,
-            repeatedProperties, repeatedValues, longPaths,
+            repeatedProperties, repeatedValues, longPaths, longReference,
             ##"{"properties": {"foo": {"$ref": "#"}}, "const": {"foo": {}}}"##, #"{"pattern": "(a+)+$"}"#,
             #"{"pattern": "^((a{0,99}){0,99}){0,99}$"}"#,
             #"{"pattern": "(a|b)*a(a|b){20}", "maxLength": 100}"#, #"{"maxLength": 1000000, "type": "string"}"#,

@@ -76,8 +76,10 @@ struct CompletionResponseTests {
             (#"{"prompt": [49152]}"#, "prompt"), (#"{"prompt": [1], "logit_bias": {"99999": 1}}"#, "logit_bias"),
             (#"{"prompt": [1], "stop_token_ids": [99999]}"#, "stop_token_ids"),
         ] {
-            let request = try CompletionRequest(.text, json(body), for: model)
-            let error = await #expect(throws: APIError.self) { try await request.complete(on: model, created: 0) }
+            let document = try json(body)
+            let error = await #expect(throws: APIError.self) {
+                try await CompletionRequest(.text, document, for: model).complete(on: model, created: 0)
+            }
             #expect(error?.status == 400)
             #expect(error?.parameter == parameter)
         }

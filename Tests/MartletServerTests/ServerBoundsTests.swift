@@ -92,6 +92,27 @@ struct ServerBoundsTests {
         }
     }
 
+    /// Where its turn does not come, a list is given up as a whole, and at once.
+    @Test(arguments: [#""n": 2"#, #""stream": true"#]) func listsWaitForTheirTurnTogether(_ field: String) async throws
+    {
+        var setup = ServerTests.Setup()
+        setup.load.maxRequests = 1
+        setup.options.queueTimeout = .milliseconds(200)
+        try await ServerTests.withServer(setup) { port, llm, _ in
+            let long = Task {
+                try await Self.exchange(
+                    port, "POST", "/v1/completions", #"{"prompt": "Once", "max_tokens": 900, "ignore_eos": true}"#)
+            }
+            while await llm.statistics.runningRequests == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            let response = try await Self.exchange(
+                port, "POST", "/v1/completions", #"{"prompt": ["One", "Two"], \#(field)}"#)
+            #expect(response.status == 503)
+            #expect(await llm.statistics.runningRequests == 1)
+            #expect(await llm.statistics.waitingRequests == 0)
+            #expect(try await long.value.status == 200)
+        }
+    }
+
     @Test func embeddingsHaveDeadlines() async throws {
         var setup = ServerTests.Setup()
         setup.options.requestTimeout = .milliseconds(300)

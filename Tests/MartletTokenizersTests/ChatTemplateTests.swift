@@ -96,6 +96,14 @@ import Testing
         for text in ["</s>", "\u{FF1C}/s>"] {
             #expect(try template.tokens(["text": .string(text)]) == [0, 1, 2, 3], "\(text)")
         }
+        // Spelled like a control token, and not called special.
+        let other = json.replacing("</s>", with: "<|s|>").replacing(#""special": true, "#, with: "")
+            .replacing(#""/": 1"#, with: #""|": 1"#)
+        let named = try Tokenizer(tokenizerJSON: Array(other.utf8))
+        let plain = try ChatTemplate("{{ text }}{% if ours %}<|s|>{% endif %}", tokenizer: named)
+        #expect(try plain.tokens(["text": .string("s"), "ours": .bool(true)]) == [2, 4])
+        #expect(try plain.tokens(["text": .string("<|s|>")]) == [0, 1, 2, 1, 3])
+        #expect(named.encode("<|s|>") == [4])
     }
 
     /// Added tokens that are no control tokens are words, which templates look for: Qwen3's cuts off what was thought.

@@ -16,13 +16,15 @@ extension LLM {
         _ prompts: [Prompt], pooling: EmbeddingPooling = .mean, isNormalized: Bool = true,
         options: RequestOptions = .init()
     ) async throws -> [Embedding] {
-        try await withThrowingTaskGroup(of: (Int, Embedding).self) { group in
+        var options = options
+        options.turn = options.turn ?? SharedTurn()
+        return try await withThrowingTaskGroup(of: (Int, Embedding).self) { [options] group in
             var embeddings = [Embedding?](repeating: nil, count: prompts.count)
             for (index, prompt) in prompts.enumerated() {
                 if index >= concurrency, let (done, embedding) = try await group.next() { embeddings[done] = embedding }
                 group.addTask {
                     let tokens = try self.embeddingTokens(prompt)
-                    var vector = try await self.engine.embed(tokens, pooling, options.entry(index))
+                    var vector = try await self.engine.embed(tokens, pooling, options)
                     if isNormalized { vector.normalize() }
                     return (index, Embedding(vector: vector, promptTokens: tokens.count))
                 }
@@ -35,8 +37,7 @@ extension LLM {
     private func embeddingTokens(_ prompt: Prompt) throws(EngineError) -> [Int32] {
         switch prompt {
         case .text(let text): tokenizer.encode(text, addSpecialTokens: true)
-        // An id beyond 32 bits is no token; the engine refuses -1 by name.
-        case .tokens(let ids), .chat(let ids, [], _): ids.map { Int32(exactly: $0) ?? -1 }
+        case .tokens(let ids), .chat(let ids, [], _): Self.tokens(ids)
         case .chat: throw EngineError(.invalidPrompt, "images have no embeddings", parameter: "image")
         }
     }

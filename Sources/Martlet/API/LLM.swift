@@ -178,17 +178,23 @@ public final class LLM: Sendable {
         return try await engine.submitPromptly(request)
     }
 
+    /// An id beyond 32 bits is no token; the engine refuses -1 by name.
+    static func tokens(_ ids: [Int]) -> [Int32] { ids.map { Int32(exactly: $0) ?? -1 } }
+
+    /// - Throws: `invalidPrompt` for what the engine would refuse.
+    package func checkPrompt(_ ids: [Int]) throws(EngineError) {
+        try EngineRequest.check(Self.tokens(ids), vocabularySize: vocabularySize)
+    }
+
     private func read(_ prompt: Prompt) async throws(EngineError) -> (tokens: [Int32], features: TokenFeatures?) {
-        // An id beyond 32 bits is no token; the engine refuses -1 by name.
-        func tokens(_ ids: [Int]) -> [Int32] { ids.map { Int32(exactly: $0) ?? -1 } }
         switch prompt {
         case .text(let text): return (tokenizer.encode(text, addSpecialTokens: true), nil)
-        case .tokens(let ids), .chat(let ids, [], _): return (tokens(ids), nil)
+        case .tokens(let ids), .chat(let ids, [], _): return (Self.tokens(ids), nil)
         case .chat(let ids, let files, _):
             guard let images else {
                 throw EngineError(.invalidPrompt, "the model does not see images", parameter: "image")
             }
-            let prompt = try await images.prompt(tokens(ids), files)
+            let prompt = try await images.prompt(Self.tokens(ids), files)
             return (prompt.tokens, prompt.features)
         }
     }

@@ -14,14 +14,10 @@ public struct RequestOptions: Sendable, Hashable {
     /// When the request came, where that was before the engine heard of it: times and time limits count from there.
     package var arrival: ContinuousClock.Instant?
 
-    public init() {}
+    /// Requests of the same turn are parts of one list.
+    package var turn: SharedTurn?
 
-    /// Of a list's entry: once the first has its turn, the request does not wait any more. Those behind it are held back by it.
-    package func entry(_ index: Int) -> RequestOptions {
-        var options = self
-        if index > 0 { options.queueTimeout = nil }
-        return options
-    }
+    public init() {}
 }
 
 extension RequestTerms {
@@ -29,6 +25,7 @@ extension RequestTerms {
         let arrival = options.arrival ?? .now
         self.init(
             priority: options.priority, client: options.client, cacheSalt: options.cacheSalt,
-            queueDeadline: options.queueTimeout.map { arrival + $0 }, deadline: options.timeout.map { arrival + $0 })
+            queueDeadline: options.queueTimeout.map { arrival + $0 }, deadline: options.timeout.map { arrival + $0 },
+            turn: options.turn)
     }
 }

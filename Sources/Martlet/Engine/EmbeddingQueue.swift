@@ -118,6 +118,7 @@ package struct EmbeddingQueue: Sendable {
         // Alone, a text always fits.
         guard usedRows == 0 || usedRows + rows <= rowCount else { return false }
         var text = waiting.remove(at: next)
+        text.terms.turn?.come()
         waitingTokens -= text.tokens.count
         text.firstRow = usedRows
         text.sum = Array(repeating: 0, count: width)

@@ -19,7 +19,8 @@ extension LLMEngine {
                         for choice in choices {
                             group.addTask { try await self.process(choice) { continuation.yield($0) } }
                         }
-                        try await group.waitForAll()
+                        // Unlike `waitForAll` this ends the others where one fails.
+                        for try await _ in group {}
                     }
                 }
                 continuation.finish()

@@ -127,6 +127,7 @@ public actor LLMEngine {
         var request = request
         let arrival = request.options.arrival ?? .now
         request.options.arrival = arrival
+        request.options.turn = request.options.turn ?? SharedTurn()
         defer { gauge.publish(room: scheduler.queueRoom) }
         guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         try request.validate(vocabularySize: runner.vocabularySize)
@@ -167,7 +168,7 @@ public actor LLMEngine {
                 id: id, prompt: request.prompt,
                 limits: .init(
                     maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens),
-                terms: RequestTerms(request.options.entry(id.choice)), features: request.features,
+                terms: RequestTerms(request.options), features: request.features,
                 wantsPromptLogits: promptLogprobs != nil))
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
@@ -249,7 +250,7 @@ public actor LLMEngine {
 extension EngineRequest {
     fileprivate func validate(vocabularySize: Int) throws(EngineError) {
         try parameters.validate(vocabularySize: vocabularySize)
-        guard !prompt.isEmpty else { throw EngineError(.invalidPrompt, "the prompt is empty", parameter: "prompt") }
+        guard !prompt.isEmpty else { throw Self.emptyPrompt }
         let images = features?.spans.map(\.range) ?? []
         // The model gives none for what an image looks like.
         guard images.isEmpty || parameters.promptLogprobs == nil else {
@@ -258,13 +259,23 @@ extension EngineRequest {
         precondition(images.allSatisfy { $0.upperBound <= prompt.count })
         var index = 0
         for range in images {
-            try validate(prompt[index..<range.lowerBound], vocabularySize: vocabularySize)
+            try Self.checkTokens(prompt[index..<range.lowerBound], vocabularySize: vocabularySize)
             index = range.upperBound
         }
-        try validate(prompt[index...], vocabularySize: vocabularySize)
+        try Self.checkTokens(prompt[index...], vocabularySize: vocabularySize)
     }
 
-    private func validate(_ text: ArraySlice<Int32>, vocabularySize: Int) throws(EngineError) {
+    /// - Throws: `invalidPrompt` for a prompt without images that no engine of the model takes.
+    static func check(_ prompt: [Int32], vocabularySize: Int) throws(EngineError) {
+        guard !prompt.isEmpty else { throw emptyPrompt }
+        try checkTokens(prompt[...], vocabularySize: vocabularySize)
+    }
+
+    private static var emptyPrompt: EngineError {
+        EngineError(.invalidPrompt, "the prompt is empty", parameter: "prompt")
+    }
+
+    private static func checkTokens(_ text: ArraySlice<Int32>, vocabularySize: Int) throws(EngineError) {
         for token in text where token < 0 || token >= vocabularySize {
             throw EngineError(
                 .invalidPrompt, "the prompt has token \(token); the model has tokens 0 to \(vocabularySize - 1)",

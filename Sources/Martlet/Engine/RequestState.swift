@@ -123,7 +123,10 @@ package struct RequestState: Sendable {
         precondition(slot != nil && count > 0 && computedCount + count <= tokens.count)
         computedCount += count
         promptLogitsStart = max(promptLogitsStart, min(computedCount, promptCount - 1))
-        hasRun = true
+        if !hasRun {
+            hasRun = true
+            terms.turn?.come()
+        }
     }
 
     /// How many of the next `count` tokens' logits are wanted for the prompt's own log-probabilities.

@@ -11,6 +11,8 @@ final class GrammarCache: Sendable {
     private let grammars = Mutex<[(structure: OutputStructure, grammar: Grammar)]>([])
 
     private let thread = QuietThread()
+    /// How many requests wait for each structure.
+    private let waiting = Mutex<[OutputStructure: Int]>([:])
 
     private static let capacity = 16
     /// Structures that may wait for the thread. Each takes `GrammarLimits.time` at most.
@@ -22,21 +24,41 @@ final class GrammarCache: Sendable {
     /// - Throws: `invalidParameter` for what can't be compiled, `queueFull`, `queueTimeout`, `deadlineExceeded`.
     func grammar(_ structure: OutputStructure, _ terms: RequestTerms) async throws(EngineError) -> Grammar {
         if let known = take(structure) { return known }
-        guard thread.waitingCount < Self.longestQueue else {
+        guard enter(structure) else {
             throw EngineError(
                 .queueFull, "\(Self.longestQueue) structures wait to be compiled already; try again later")
         }
+        defer { leave(structure) }
         // What takes long to compile must not hold up others' requests, so it is done elsewhere, one after the other.
-        let result = await thread.run(until: [terms.queueDeadline, terms.deadline].compactMap { $0 }.min()) {
+        let deadline = [terms.queueDeadline, terms.deadline].compactMap { $0 }.min()
+        let result = await thread.run(until: deadline) {
             Result { () throws(EngineError) -> Grammar in
                 // Another request may have asked for it meanwhile.
                 if let known = self.take(structure) { return known }
                 return try self.compile(structure)
             }
         }
-        // A cancelled request is told something, too.
-        guard let result else { throw EngineError(terms.expiry(at: .now, hasRun: false) ?? .deadline) }
+        guard let result else {
+            if Task.isCancelled { throw EngineError(.deadlineExceeded, "the request was cancelled") }
+            throw EngineError(deadline == terms.queueDeadline ? .queueTimeout : .deadline)
+        }
         return try result.get()
+    }
+
+    /// - Returns: whether there is room. All that wait for the same structure wait for one compilation.
+    private func enter(_ structure: OutputStructure) -> Bool {
+        waiting.withLock { waiting in
+            guard waiting[structure] != nil || waiting.count < Self.longestQueue else { return false }
+            waiting[structure, default: 0] += 1
+            return true
+        }
+    }
+
+    private func leave(_ structure: OutputStructure) {
+        waiting.withLock { waiting in
+            guard let count = waiting[structure] else { return }
+            waiting[structure] = count > 1 ? count - 1 : nil
+        }
     }
 
     private func compile(_ structure: OutputStructure) throws(EngineError) -> Grammar {

@@ -51,11 +51,5 @@ extension Tokenizer {
         specialTokens.endOfSequence = try token("eos_token")
         specialTokens.unknown = try token("unk_token") ?? specialTokens.unknown
         specialTokens.padding = try token("pad_token")
-        // As in transformers: where either is said, both go before what tokenizer.json has.
-        if settings.has("add_bos_token") || settings.has("add_eos_token") {
-            surround(
-                beginning: try settings.boolean("add_bos_token") ?? false,
-                end: try settings.boolean("add_eos_token") ?? false)
-        }
     }
 }

@@ -11,9 +11,11 @@ struct Subschema {
     /// What it says by these keywords and names. Where names are long, what the path begins with is left out: there may be many
     /// parts, and a name may have a megabyte.
     func part(_ value: Value, _ names: String...) -> Subschema {
-        var path = ([path] + names.map { $0.utf8.count > 64 ? $0.prefix(64) + "…" : $0 }).joined(separator: "/")
-        if path.utf8.count > Self.longestPath { path = "…" + path.suffix(Self.longestPath) }
-        return Subschema(value: value, path: path)
+        func end(_ text: String, _ length: Int) -> String {
+            text.utf8.count > length ? "…" + String(decoding: text.utf8.suffix(length), as: UTF8.self) : text
+        }
+        let names = names.map { end($0, 64) }.joined(separator: "/")
+        return Subschema(value: value, path: end(end(path, Self.longestPath) + "/" + names, Self.longestPath))
     }
 
     static let anything = Subschema(value: .bool(true), path: "#")

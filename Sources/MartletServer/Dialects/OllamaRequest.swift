@@ -60,7 +60,8 @@ enum OllamaRequest {
             let images = fields.take("images")
             if isRaw, images?.isPresent == true || system != nil { throw .value("raw", "goes with a prompt only") }
             if kind == .text {
-                result.append(("prompt", .string(prompt)))
+                // A prompt has to have something in it, too.
+                result.append(("prompt", .string(hasPrompt ? prompt : ".")))
             } else {
                 var messages: [Value] = []
                 if let system, !system.isEmpty {

@@ -26,17 +26,19 @@ final class CompletionStream: Sendable {
         _ request: CompletionRequest, on model: ServedModel, metrics: ServerMetrics,
         onBacklog: @escaping @Sendable () -> Void
     ) async throws {
-        try await request.prepare(on: model.llm)
-        @Sendable func open(_ index: Int) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-            try await model.llm.generate(
-                request.prompt(index), request.parameters, options: request.options.entry(index))
+        do {
+            try await request.prepare(on: model.llm)
+        } catch {
+            try Task.checkCancellation()
+            throw error
         }
-        // What is refused is refused before there is a stream. The others follow when these have ended.
-        var streams: [AsyncThrowingStream<RequestOutput, any Error>] = []
+        // What is refused is refused before there is a stream. Where a list has no room as a whole, the rest follows.
+        var opened: [AsyncThrowingStream<RequestOutput, any Error>] = []
         for index in request.prompts.indices.prefix(request.promptsAtOnce(on: model.llm)) {
             do {
-                streams.append(try await open(index))
+                opened.append(try await request.open(index, on: model.llm))
             } catch {
+                if error.code == .queueFull, index > 0 { break }
                 throw APIError(error, prompt: request.kind.promptField)
             }
         }
@@ -45,7 +47,7 @@ final class CompletionStream: Sendable {
         let observers = (0..<request.choiceCount).map { _ in RequestObserver(metrics) }
         let waiting = Backlog()
         backlog = waiting
-        task = Task { [streams] in
+        task = Task { [opened] in
             let ticker = Task {
                 while true {
                     try await Task.sleep(for: Self.tickInterval)
@@ -54,32 +56,24 @@ final class CompletionStream: Sendable {
             }
             defer { ticker.cancel() }
             do {
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    for index in request.prompts.indices {
-                        if index >= streams.count { try await group.next() }
-                        let first = index * request.parameters.n
-                        group.addTask {
-                            let own = observers[first..<first + request.parameters.n]
-                            do {
-                                let stream = index < streams.count ? streams[index] : try await open(index)
-                                for try await output in stream {
-                                    observers[first + output.index].observe(output)
-                                    continuation.yield(.output(choice: first + output.index, output))
-                                    // One output may be larger than the limit by itself.
-                                    guard waiting.add(output) <= Self.backlogLimit else {
-                                        onBacklog()
-                                        throw CancellationError()
-                                    }
-                                }
-                                try Task.checkCancellation()
-                            } catch {
-                                for observer in own { observer.finish(error) }
-                                throw error
+                _ = try await request.forEachPrompt(on: model.llm, opened: opened) { index, stream in
+                    let first = index * request.parameters.n
+                    let own = observers[first..<first + request.parameters.n]
+                    do {
+                        for try await output in stream {
+                            observers[first + output.index].observe(output)
+                            continuation.yield(.output(choice: first + output.index, output))
+                            guard waiting.add(output) <= Self.backlogLimit else {
+                                onBacklog()
+                                throw CancellationError()
                             }
-                            for observer in own { observer.finish() }
                         }
+                        try Task.checkCancellation()
+                    } catch {
+                        for observer in own { observer.finish(error) }
+                        throw error
                     }
-                    try await group.waitForAll()
+                    for observer in own { observer.finish() }
                 }
                 continuation.finish()
             } catch {
@@ -117,19 +111,19 @@ final class CompletionStream: Sendable {
 private final class Backlog: Sendable {
     private let bytes = Mutex(0)
 
-    /// - Returns: how much waited before.
+    /// - Returns: how much waits now.
     func add(_ output: RequestOutput) -> Int {
         bytes.withLock { bytes in
-            defer { bytes += Self.size(output) }
+            bytes += Self.size(output)
             return bytes
         }
     }
 
     func remove(_ output: RequestOutput) { bytes.withLock { $0 -= Self.size(output) } }
 
+    /// A prompt's log-probabilities come once, and are as large as the prompt has them: they are not counted.
     private static func size(_ output: RequestOutput) -> Int {
-        let logprobs = [output.logprobs, output.promptLogprobs].compactMap { $0 }.joined()
-        let alternatives = logprobs.reduce(0) { $0 + 1 + $1.top.count }
+        let alternatives = output.logprobs?.reduce(0) { $0 + 1 + $1.top.count } ?? 0
         return MemoryLayout<RequestOutput>.size + output.text.utf8.count + 8 * output.tokenIDs.count
             + MemoryLayout<TokenLogprobs>.size * alternatives
     }

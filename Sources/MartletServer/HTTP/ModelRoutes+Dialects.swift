@@ -24,16 +24,18 @@ extension ModelRoutes {
     }
 
     func countTokens(_ original: Value) throws -> Response {
-        let completion = try checked(AnthropicRequest.chat(original, countsOnly: true))
+        let completion = try checked(AnthropicRequest.chat(original, countsOnly: true), isCounted: true)
         var response = Response(json: .dictionary([("input_tokens", .int(completion.prompts[0].count))]))
         warn(of: completion.unknownFields, in: &response)
         return response
     }
 
     /// A request that is checked like any other, and not run.
-    private func checked(_ request: Translation) throws(APIError) -> CompletionRequest {
+    ///
+    /// - Parameter isCounted: its tokens are asked for, however many they are.
+    private func checked(_ request: Translation, isCounted: Bool = false) throws(APIError) -> CompletionRequest {
         do {
-            let completion = try CompletionRequest(request.kind, request.document, for: model, isCounted: true)
+            let completion = try CompletionRequest(request.kind, request.document, for: model, isCounted: isCounted)
             try checkUnknown(completion.unknownFields)
             return completion
         } catch {

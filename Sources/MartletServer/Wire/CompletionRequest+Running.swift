@@ -19,7 +19,12 @@ extension CompletionRequest {
     func completions(
         on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
     ) async throws -> [Completion] {
-        try await prepare(on: llm)
+        do {
+            try await prepare(on: llm)
+        } catch {
+            try Task.checkCancellation()
+            throw error
+        }
         do {
             return try await answers(on: llm, observe: observe)
         } catch let error as EngineError {
@@ -27,27 +32,55 @@ extension CompletionRequest {
         }
     }
 
-    /// How many prompts the engine has at a time, of many.
-    func promptsAtOnce(on llm: LLM) -> Int { max(1, llm.concurrency / (parameters.bestOf ?? parameters.n)) }
-
     private func answers(
         on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
     ) async throws -> [Completion] {
+        try await forEachPrompt(on: llm) { index, stream in
+            try await Completion.all(of: stream) { observe(index * parameters.n + $0.index, $0) }
+        }.flatMap { $0 }
+    }
+
+    typealias OutputStream = AsyncThrowingStream<RequestOutput, any Error>
+
+    /// How many prompts the engine has at a time, of many.
+    func promptsAtOnce(on llm: LLM) -> Int { max(1, llm.concurrency / (parameters.bestOf ?? parameters.n)) }
+
+    /// Hands a prompt to the engine.
+    func open(_ index: Int, on llm: LLM) async throws(EngineError) -> OutputStream {
+        try await llm.generate(prompt(index), parameters, options: options)
+    }
+
+    /// Hands the prompts to the engine in their order, a bounded number of them at a time.
+    ///
+    /// - Parameters:
+    ///   - opened: streams of the first ones.
+    ///   - read: reads the stream of a prompt to its end.
+    /// - Returns: what `read` makes of each, in the order of the prompts.
+    func forEachPrompt<Result: Sendable>(
+        on llm: LLM, opened: [OutputStream] = [],
+        _ read: @escaping @Sendable (Int, OutputStream) async throws -> Result
+    ) async throws -> [Result] {
         let atOnce = promptsAtOnce(on: llm)
-        return try await withThrowingTaskGroup(of: (Int, [Completion]).self) { group in
-            var completions = [[Completion]](repeating: [], count: prompts.count)
+        return try await withThrowingTaskGroup(of: (Int, Result).self) { group in
+            var results = [Result?](repeating: nil, count: prompts.count)
             for index in prompts.indices {
-                if index >= atOnce, let (done, answers) = try await group.next() { completions[done] = answers }
-                group.addTask {
-                    let outputs = try await llm.generate(prompt(index), parameters, options: options.entry(index))
-                    return (
-                        index,
-                        try await Completion.all(of: outputs) { observe(index * parameters.n + $0.index, $0) }
-                    )
+                if index >= atOnce, let (done, result) = try await group.next() { results[done] = result }
+                var stream = index < opened.count ? opened[index] : nil
+                while stream == nil {
+                    do {
+                        stream = try await open(index, on: llm)
+                    } catch {
+                        // When one of the others ends there is room.
+                        guard (error as? EngineError)?.code == .queueFull, let (done, result) = try await group.next()
+                        else { throw error }
+                        results[done] = result
+                    }
                 }
+                guard let stream else { break }
+                group.addTask { (index, try await read(index, stream)) }
             }
-            for try await (done, answers) in group { completions[done] = answers }
-            return completions.flatMap { $0 }
+            for try await (done, result) in group { results[done] = result }
+            return results.compactMap { $0 }
         }
     }
 }

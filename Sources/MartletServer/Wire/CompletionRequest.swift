@@ -135,6 +135,13 @@ package struct CompletionRequest: Sendable {
         try fields.refuseUnsupported()
         unknownFields = fields.remaining
         guard !isCounted else { return }
+        for prompt in prompts {
+            do {
+                try model.llm.checkPrompt(prompt)
+            } catch {
+                throw APIError(error, prompt: kind.promptField)
+            }
+        }
         let limit = model.llm.contextLength
         for prompt in prompts where parameters.maxTokens ?? 1 > limit - prompt.count {
             throw .contextLengthExceeded(

@@ -65,6 +65,7 @@ extension RequestFields {
     /// On what terms the request is served. vLLM serves low numbers of `priority` first.
     mutating func requestOptions() throws(APIError) -> RequestOptions {
         var options = RequestOptions()
+        options.turn = SharedTurn()
         if let value = try integer("priority") {
             guard abs(value.clamped) <= Self.largestPriority else {
                 throw .value("priority", "must be between -\(Self.largestPriority) and \(Self.largestPriority)")
