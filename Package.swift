@@ -78,6 +78,7 @@ let package = Package(
             name: "MartletServer",
             dependencies: [
                 "Martlet", "MartletCheckpoints", "MartletGrammar", "MartletJinja", "MartletTokenizers", log,
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),

@@ -32,8 +32,12 @@ struct QuietThreadTests {
     @Test func whatNobodyWantsAnyMoreIsNotDone() async {
         let thread = QuietThread()
         let (gate, runs) = (DispatchSemaphore(value: 0), Counter())
-        async let first = thread.run { gate.wait() }
-        while thread.waitingCount > 0 || !thread.isRunning { await Task.yield() }
+        let (begun, continuation) = AsyncStream<Void>.makeStream()
+        async let first = thread.run {
+            continuation.finish()
+            gate.wait()
+        }
+        for await _ in begun {}
         let cancelled = Task { await thread.run { runs.enter() } }
         let late = Task { await thread.run(until: .now + .milliseconds(20)) { runs.enter() } }
         let last = Task { await thread.run { runs.enter() } }

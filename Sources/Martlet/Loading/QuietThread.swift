@@ -18,11 +18,6 @@ final class QuietThread: Sendable {
     /// the engine waits.
     private static let niceness: Int32 = 10
 
-    /// It does something.
-    var isRunning: Bool { state.withLock { $0.isRunning } }
-    /// Pieces of work that wait for their turn.
-    var waitingCount: Int { state.withLock { $0.work.count } }
-
     /// Does something behind what was asked for before.
     ///
     /// - Returns: nil where its turn did not come before the task was cancelled or `deadline` was there.

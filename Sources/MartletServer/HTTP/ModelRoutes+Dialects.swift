@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -117,14 +118,7 @@ extension ModelRoutes {
         let facts =
             "\(model.name) \(configuration.architecture) \(configuration.layerCount) \(configuration.hiddenSize) "
             + "\(configuration.vocabularySize)"
-        let parts = (0..<4).map { part in
-            // FNV-1a, with 64 bits.
-            let offset: UInt64 = 0xCBF2_9CE4_8422_2325
-            let hash = "\(part) \(facts)".utf8.reduce(offset) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-            let digits = String(hash, radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }
-        return parts.joined()
+        return SHA256.hash(data: Data(facts.utf8)).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     private var ollamaDetails: Value {
