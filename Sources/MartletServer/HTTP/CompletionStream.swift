@@ -26,12 +26,7 @@ final class CompletionStream: Sendable {
         _ request: CompletionRequest, on model: ServedModel, metrics: ServerMetrics,
         onBacklog: @escaping @Sendable () -> Void
     ) async throws {
-        do {
-            try await request.prepare(on: model.llm)
-        } catch {
-            try Task.checkCancellation()
-            throw error
-        }
+        try await request.prepare(on: model.llm)
         // What is refused is refused before there is a stream. Where a list has no room as a whole, the rest follows.
         var opened: [AsyncThrowingStream<RequestOutput, any Error>] = []
         for index in request.prompts.indices.prefix(request.promptsAtOnce(on: model.llm)) {

@@ -19,12 +19,7 @@ extension CompletionRequest {
     func completions(
         on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
     ) async throws -> [Completion] {
-        do {
-            try await prepare(on: llm)
-        } catch {
-            try Task.checkCancellation()
-            throw error
-        }
+        try await prepare(on: llm)
         do {
             return try await answers(on: llm, observe: observe)
         } catch let error as EngineError {

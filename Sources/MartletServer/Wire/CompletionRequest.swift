@@ -48,14 +48,16 @@ package struct CompletionRequest: Sendable {
 
     /// Compiles the structure that answers are held to, before anything is begun.
     ///
-    /// - Throws: 400 for one that can't be compiled.
-    package func prepare(on llm: LLM) async throws(APIError) {
+    /// - Throws: 400 for one that can't be compiled, 408, 429 or 503 where that takes too long; `CancellationError`.
+    package func prepare(on llm: LLM) async throws {
         guard let structure = parameters.structure else { return }
         do {
             try await llm.prepare(structure, options: options)
         } catch {
+            try Task.checkCancellation()
             guard error.code == .invalidParameter else { throw APIError(error, prompt: kind.promptField) }
-            throw .value(structureField ?? "structure", error.message.replacing("structure is refused: ", with: ""))
+            throw APIError.value(
+                structureField ?? "structure", error.message.replacing("structure is refused: ", with: ""))
         }
     }
 
