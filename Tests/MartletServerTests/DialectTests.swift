@@ -169,6 +169,7 @@ struct DialectTests {
                 ("/api/generate", #"{"model": "SmolLM2", "prompt": "", "raw": true, "stream": true}"#, "load"),
                 ("/api/generate", #"{"model": "SmolLM2:latest", "keep_alive": 0}"#, "unload"),
                 ("/api/chat", #"{"model": "SmolLM2", "messages": []}"#, "load"),
+                ("/api/generate", #"{"model": "SmolLM2", "format": "json"}"#, "load"),
                 ("/api/chat", #"{"model": "SmolLM2", "keep_alive": "0s"}"#, "unload"),
             ] {
                 let response = try await Self.post(port, path, body)
@@ -182,7 +183,9 @@ struct DialectTests {
             }
             #expect(await llm.statistics.generatedTokens == 0)
             #expect(try await Self.post(port, "/api/generate", #"{"model": "nope"}"#).status == 404)
-            #expect(try await Self.post(port, "/api/chat", #"{"options": {"temperature": -1}}"#).status == 400)
+            for field in [#""options": {"temperature": -1}"#, #""options": {"num_predict": 9999}"#, #""format": "A""#] {
+                #expect(try await Self.post(port, "/api/chat", "{\(field)}").status == 400, "\(field)")
+            }
             let unknown = try await Self.post(port, "/api/generate", #"{"colour": 1}"#)
             #expect(unknown.headers["x-martlet-warning"]?.contains("colour") == true)
         }

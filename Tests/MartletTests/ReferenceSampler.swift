@@ -51,7 +51,9 @@ struct ReferenceSampler {
         }
         probabilities = typical(Self.normalized(probabilities))
         if parameters.xtcProbability == 1 {
-            let top = order.filter { probabilities[$0] >= Double(parameters.xtcThreshold) }
+            let top = order.filter {
+                probabilities[$0] > 0 && probabilities[$0] >= Double(parameters.xtcThreshold)
+            }
             for token in top.dropLast() { probabilities[token] = 0 }
         }
         return Self.normalized(probabilities)

@@ -65,6 +65,13 @@ import Testing
         ("top-p and typical-p", { ($0.parameters.topP, $0.parameters.typicalP) = (0.9, 0.5) }),
         ("XTC", { ($0.parameters.xtcProbability, $0.parameters.xtcThreshold) = (1, 0.02) }),
         ("XTC without top choices", { ($0.parameters.xtcProbability, $0.parameters.xtcThreshold) = (1, 0.9) }),
+        (
+            "XTC of all that is allowed",
+            {
+                ($0.parameters.xtcProbability, $0.parameters.xtcThreshold) = (1, 0)
+                $0.parameters.allowedTokenIDs = [3, 5, 64, 180]
+            }
+        ),
         ("allowed tokens", { $0.parameters.allowedTokenIDs = [3, 5, 64, 180, 5] }),
         (
             "bad words",
@@ -315,6 +322,17 @@ import Testing
                     #expect(logits[Int(token)] > -.infinity)
                 }
             }
+        }
+    }
+
+    /// A tokenizer may have them. Nothing behind the logits is written.
+    @Test func tokensThatTheModelLacksAreNotMasked() throws {
+        var reference = ReferenceSampler()
+        reference.parameters.minTokens = 1
+        reference.stopTokens = [0, 2, 1 << 30, -1]
+        reference.badWords = [[3], [1 << 30]]
+        for position in 0..<20 {
+            #expect(try Self.sample([1, 2], reference, position: position).token == 1)
         }
     }
 

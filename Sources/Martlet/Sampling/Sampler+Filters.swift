@@ -32,6 +32,8 @@ extension Sampler {
     ///
     /// - Returns: how many are left.
     func dropTopChoices(_ count: Int, threshold: Double) -> Int {
+        // Those that are masked are no choices, even where the threshold is 0.
+        let count = keep(count) { $0.weight > 0 }
         let bar = threshold * sum(count)
         var least: UInt64?
         for index in 0..<count where Double(candidates[index].weight) >= bar {

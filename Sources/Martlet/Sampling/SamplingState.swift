@@ -99,9 +99,11 @@ package struct SamplingState: Sendable {
             logits.update(from: row, count: count)
         }
         for (token, bias) in logitBias { logits[Int(token)] += bias }
-        bannedSequences?.forEachBanned { logits[Int($0)] = -.infinity }
+        // A tokenizer may have tokens that the model has no logits of.
+        let known = 0..<Int32(count)
+        bannedSequences?.forEachBanned { if known.contains($0) { logits[Int($0)] = -.infinity } }
         if masksStopTokens {
-            for token in stopTokens { logits[Int(token)] = -.infinity }
+            for token in stopTokens where known.contains(token) { logits[Int(token)] = -.infinity }
         }
         guard let counts else { return }
         for entry in counts.entries {
@@ -126,6 +128,6 @@ package struct SamplingState: Sendable {
         logits.update(repeating: -.infinity, count: count)
         next.tokens.forEachToken { if $0 < count { logits[$0] = row[$0] } }
         guard next.isComplete else { return }
-        for token in stopTokens where token < count { logits[Int(token)] = row[Int(token)] }
+        for token in stopTokens where (0..<Int32(count)).contains(token) { logits[Int(token)] = row[Int(token)] }
     }
 }

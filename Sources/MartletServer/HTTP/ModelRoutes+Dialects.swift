@@ -50,7 +50,9 @@ extension ModelRoutes {
         _ route: OllamaRequest.Route, _ original: Value, _ context: APIContext
     ) async throws -> Response {
         let request = try OllamaRequest.completion(route, original, servedAs: model.names)
-        if let reason = OllamaRequest.loadReason(route, original) { return try ollamaLoad(route, request, reason) }
+        if let reason = OllamaRequest.loadReason(route, original) {
+            return try await ollamaLoad(route, request, reason)
+        }
         return try await answer(request, context) { completion, _ in
             OllamaDialect(route: route, request: completion, model: model.name)
         }
@@ -59,9 +61,14 @@ extension ModelRoutes {
     /// The model is loaded as long as the server runs: there is nothing to do.
     private func ollamaLoad(
         _ route: OllamaRequest.Route, _ request: Translation, _ reason: String
-    ) throws(APIError) -> Response {
+    ) async throws -> Response {
         try state.checkDraining()
         let completion = try checked(request)
+        do {
+            try await completion.prepare(on: model.llm)
+        } catch let error as APIError {
+            throw error.renamed(request.names)
+        }
         let dialect = OllamaDialect(route: route, request: completion, model: model.name)
         var response = Response(json: dialect.document(doneFor: reason))
         warn(of: completion.unknownFields, in: &response)
