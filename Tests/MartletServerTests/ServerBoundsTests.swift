@@ -270,8 +270,11 @@ struct ServerBoundsTests {
         }
     }
 
-    @Test func whatIsPositiveStaysSo() throws {
-        #expect(try RequestFields.number(.float(Double.leastNonzeroMagnitude), "top_p") > 0)
+    @Test func whatIsOutOfRangeStaysSo() throws {
+        func read(_ number: Double) throws -> Float { try RequestFields.number(.float(number), "top_p") }
+        #expect(try read(.leastNonzeroMagnitude) > 0 && read(-.leastNonzeroMagnitude) < 0)
+        #expect(try read(1.nextUp) > 1 && read(1.nextDown) < 1 && read(-2.0 - 1e-15) < -2)
+        #expect(try read(0.7) == 0.7 && read(1) == 1 && read(0) == 0)
         #expect(throws: APIError.self) { try RequestFields.number(.float(1e39), "top_p") }
     }
 

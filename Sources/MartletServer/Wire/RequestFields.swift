@@ -57,9 +57,12 @@ package struct RequestFields {
     static func number(_ value: Value, _ name: String) throws(APIError) -> Float {
         switch value {
         case .int(let number): return Float(number)
-        // Beyond Float's range is infinite there, which no field admits; what is positive stays so.
+        // Beyond the range of Float is infinite there, which no field admits.
         case .float(let number) where Float(number).isFinite:
-            return number > 0 ? max(Float(number), .leastNonzeroMagnitude) : Float(number)
+            let nearest = Float(number)
+            // Ranges end at whole numbers: what is off one, however little, stays off it.
+            guard nearest == nearest.rounded(), Double(nearest) != number else { return nearest }
+            return Double(nearest) < number ? nearest.nextUp : nearest.nextDown
         default: throw .type(name, expected: "a decimal number", got: value)
         }
     }
