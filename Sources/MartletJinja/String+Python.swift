@@ -54,7 +54,7 @@ extension String {
     // MARK: Trimming
 
     /// Python's `strip`: removes scalars of `characters`, or spaces, from the chosen ends.
-    func stripped(_ characters: String?, left: Bool = true, right: Bool = true) -> String {
+    package func stripped(_ characters: String?, left: Bool = true, right: Bool = true) -> String {
         let set = characters.map { Set($0.unicodeScalars) }
         func isStripped(_ scalar: Unicode.Scalar) -> Bool { set?.contains(scalar) ?? scalar.isPythonSpace }
         let scalars = unicodeScalars

@@ -70,12 +70,9 @@ package struct ChatTemplate: Sendable {
         guard let end = text.unicodeScalars.lastIndex(where: { $0.value == Self.endScalar }) else {
             throw JinjaError(.raised, "the template does not show the last message as it is")
         }
-        let prompt = text[..<end]
-        let next = text.unicodeScalars.index(after: end)
-        if next < text.endIndex, text.unicodeScalars[next] == " " { return String(prompt) }
-        let isSpace = { (scalar: Unicode.Scalar) in scalar.properties.isWhitespace }
-        let last = prompt.unicodeScalars.lastIndex { !isSpace($0) }
-        return String(prompt.unicodeScalars[..<(last.map(prompt.unicodeScalars.index(after:)) ?? prompt.startIndex)])
+        let prompt = String(text[..<end])
+        let keepsSpace = text.unicodeScalars[end...].dropFirst().first == " "
+        return keepsSpace ? prompt : prompt.stripped(nil, left: false)
     }
 
     /// The tokens of the rendered prompt. What the template spells becomes special tokens; what `messages`, `tools` and the

@@ -11,6 +11,8 @@ public struct SamplingParameters: Sendable, Hashable {
     /// Generates this many answers and gives the `n` whose tokens are most likely together, best first; their text comes
     /// when all are done. Nil stands for `n`.
     public var bestOf: Int?
+    /// Answers that are generated, of which `n` are given.
+    package var drawnCount: Int { bestOf ?? n }
 
     /// Tokens to generate at most; nil stands for what the model's context has room for.
     public var maxTokens: Int?

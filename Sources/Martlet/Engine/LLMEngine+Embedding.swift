@@ -7,13 +7,7 @@ extension LLMEngine {
     ) async throws -> [Float] {
         guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         guard runner.embedder != nil else { throw EngineError(.invalidPrompt, "the model gives no embeddings") }
-        guard !tokens.isEmpty else { throw EngineError(.invalidPrompt, "the text is empty", parameter: "prompt") }
-        for token in tokens where token < 0 || token >= runner.vocabularySize {
-            throw EngineError(
-                .invalidPrompt,
-                "the text has token \(token); the model has tokens 0 to \(runner.vocabularySize - 1)",
-                parameter: "prompt")
-        }
+        try EngineRequest.check(tokens, "text", vocabularySize: runner.vocabularySize)
         let id = RequestID(nextID)
         try embeddings.add(id, tokens, pooling, RequestTerms(options))
         nextID += 1

@@ -104,7 +104,7 @@ public actor LLMEngine {
     package nonisolated func submitPromptly(
         _ request: EngineRequest
     ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-        let count = request.parameters.bestOf ?? request.parameters.n
+        let count = request.parameters.drawnCount
         try gauge.enter(count)
         return try await submitAnnounced(request, count)
     }
@@ -134,7 +134,7 @@ public actor LLMEngine {
 
         var choices: [Choice] = []
         do {
-            for index in 0..<(request.parameters.bestOf ?? request.parameters.n) {
+            for index in 0..<request.parameters.drawnCount {
                 choices.append(try add(request, RequestID(nextID, choice: index), arrival: arrival))
             }
         } catch {
@@ -250,7 +250,7 @@ public actor LLMEngine {
 extension EngineRequest {
     fileprivate func validate(vocabularySize: Int) throws(EngineError) {
         try parameters.validate(vocabularySize: vocabularySize)
-        guard !prompt.isEmpty else { throw Self.emptyPrompt }
+        try Self.checkIsThere(prompt, "prompt")
         let images = features?.spans.map(\.range) ?? []
         // The model gives none for what an image looks like.
         guard images.isEmpty || parameters.promptLogprobs == nil else {
@@ -259,26 +259,30 @@ extension EngineRequest {
         precondition(images.allSatisfy { $0.upperBound <= prompt.count })
         var index = 0
         for range in images {
-            try Self.checkTokens(prompt[index..<range.lowerBound], vocabularySize: vocabularySize)
+            try Self.checkTokens(prompt[index..<range.lowerBound], "prompt", vocabularySize: vocabularySize)
             index = range.upperBound
         }
-        try Self.checkTokens(prompt[index...], vocabularySize: vocabularySize)
+        try Self.checkTokens(prompt[index...], "prompt", vocabularySize: vocabularySize)
     }
 
-    /// - Throws: `invalidPrompt` for a prompt without images that no engine of the model takes.
-    static func check(_ prompt: [Int32], vocabularySize: Int) throws(EngineError) {
-        guard !prompt.isEmpty else { throw emptyPrompt }
-        try checkTokens(prompt[...], vocabularySize: vocabularySize)
+    /// - Parameter name: what messages call the tokens.
+    /// - Throws: `invalidPrompt` for tokens, without those of images, that no engine of the model takes.
+    static func check(_ tokens: [Int32], _ name: String = "prompt", vocabularySize: Int) throws(EngineError) {
+        try checkIsThere(tokens, name)
+        try checkTokens(tokens[...], name, vocabularySize: vocabularySize)
     }
 
-    private static var emptyPrompt: EngineError {
-        EngineError(.invalidPrompt, "the prompt is empty", parameter: "prompt")
+    private static func checkIsThere(_ tokens: [Int32], _ name: String) throws(EngineError) {
+        guard tokens.isEmpty else { return }
+        throw EngineError(.invalidPrompt, "the \(name) is empty", parameter: "prompt")
     }
 
-    private static func checkTokens(_ text: ArraySlice<Int32>, vocabularySize: Int) throws(EngineError) {
+    private static func checkTokens(
+        _ text: ArraySlice<Int32>, _ name: String, vocabularySize: Int
+    ) throws(EngineError) {
         for token in text where token < 0 || token >= vocabularySize {
             throw EngineError(
-                .invalidPrompt, "the prompt has token \(token); the model has tokens 0 to \(vocabularySize - 1)",
+                .invalidPrompt, "the \(name) has token \(token); the model has tokens 0 to \(vocabularySize - 1)",
                 parameter: "prompt")
         }
     }

@@ -38,11 +38,12 @@ extension Tokenizer {
     private mutating func takeRoles(from folder: ModelFolder) throws {
         guard let settings = folder.tokenizerSettings else { return }
         let older = "special_tokens_map.json"
-        let map =
-            folder.has(older) && !settings.has("added_tokens_decoder")
-            ? try SettingsFile(path: folder.path + "/" + older) : nil
+        var files = [settings]
+        if folder.has(older), !settings.has("added_tokens_decoder") {
+            files.insert(try SettingsFile(path: folder.path + "/" + older), at: 0)
+        }
         func token(_ key: String) throws -> TokenID? {
-            let file = map?.has(key) == true ? map ?? settings : settings
+            guard let file = files.first(where: { $0.has(key) }) else { return nil }
             // Either the text itself or an object that describes it.
             let text = file.json[key]["content"].text
             return try (text ?? file.string(key)).flatMap(id(of:))

@@ -12,9 +12,7 @@ struct SchemaComparison {
     ) throws(GrammarError) {
         var all: [SchemaConstraints] = []
         for alternative in alternatives {
-            var constraints = SchemaConstraints()
-            try reader.gather(alternative, into: &constraints, &builder)
-            all.append(constraints)
+            all.append(try reader.constraints([alternative], &builder))
         }
         for second in all.indices {
             try builder.charge(second)
@@ -75,9 +73,8 @@ struct SchemaComparison {
         for name in a.required where b.requiredNames.contains(name) {
             let (left, right) = try (Self.schemas(name, a, &builder), Self.schemas(name, b, &builder))
             guard !left.isEmpty, !right.isEmpty else { continue }
-            var (x, y) = (SchemaConstraints(), SchemaConstraints())
-            for schema in left { try reader.gather(schema, into: &x, &builder) }
-            for schema in right { try reader.gather(schema, into: &y, &builder) }
+            let x = try reader.constraints(left, &builder)
+            let y = try reader.constraints(right, &builder)
             if try areDisjoint(x, y, depth: depth + 1, &builder) { return true }
         }
         return false
@@ -87,10 +84,7 @@ struct SchemaComparison {
         _ name: String, _ constraints: SchemaConstraints, _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> [Subschema] {
         var schemas: [Subschema] = []
-        for part in constraints.members {
-            try builder.charge(part.properties.count)
-            schemas += part.properties.filter { $0.name == name }.map(\.schema)
-        }
+        for part in constraints.members { schemas += try part.schemas(of: name, &builder) }
         return schemas
     }
 }

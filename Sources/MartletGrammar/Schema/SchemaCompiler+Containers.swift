@@ -89,7 +89,7 @@ extension SchemaCompiler {
         var seen: Set<String> = []
         names = names.filter { seen.insert($0).inserted }
         if !constraints.names.isEmpty {
-            let admitted = try strings(self.constraints(constraints.names, &builder), &builder)
+            let admitted = try strings(reader.constraints(constraints.names, &builder), &builder)
             let isAdmitted = Dictionary(uniqueKeysWithValues: names.map { ($0, admitted.accepts($0)) })
             if constraints.required.contains(where: { isAdmitted[$0] == false }) { return builder.failure }
             names.removeAll { isAdmitted[$0] == false }
@@ -194,8 +194,7 @@ extension SchemaCompiler {
     ) throws(GrammarError) -> [Subschema] {
         var schemas: [Subschema] = []
         for part in members {
-            try builder.charge(part.properties.count)
-            let own = part.properties.filter { $0.name == name }.map(\.schema)
+            let own = try part.schemas(of: name, &builder)
             var matching: [Subschema] = []
             for (expression, schema) in part.patterns where try automaton(expression, &builder).accepts(name) {
                 matching.append(schema)
@@ -229,7 +228,7 @@ extension SchemaCompiler {
             ? nil
             : ScalarAutomaton(.alternation(names.map(Pattern.text)), &builder).inverted
         if !constraints.names.isEmpty {
-            let admitted = try strings(self.constraints(constraints.names, &builder), &builder)
+            let admitted = try strings(reader.constraints(constraints.names, &builder), &builder)
             names = try names?.intersection(admitted, &builder) ?? admitted
         }
         var patterns: [(owner: Int, automaton: ScalarAutomaton, schema: Subschema)] = []

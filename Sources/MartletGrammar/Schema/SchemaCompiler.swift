@@ -37,7 +37,7 @@ struct SchemaCompiler {
         if schemas.isEmpty { return try json.call(.value, &builder, next) }
         guard schemas.contains(where: { $0.value.refersDirectly }) || schemas.count == 1 && schemas[0].path == "#"
         else {
-            return try value(constraints(schemas, &builder), &builder, next)
+            return try value(reader.constraints(schemas, &builder), &builder, next)
         }
         // Schemas that refer to others may contain themselves.
         var key = ""
@@ -54,16 +54,8 @@ struct SchemaCompiler {
         if let rule = rules[key] { return try builder.call(rule, next) }
         let rule = builder.declareRule()
         rules[key] = rule
-        try builder.define(rule, value(constraints(distinct, &builder), &builder, builder.end))
+        try builder.define(rule, value(reader.constraints(distinct, &builder), &builder, builder.end))
         return try builder.call(rule, next)
-    }
-
-    func constraints(
-        _ schemas: [Subschema], _ builder: inout AutomatonBuilder
-    ) throws(GrammarError) -> SchemaConstraints {
-        var constraints = SchemaConstraints()
-        for schema in schemas { try reader.gather(schema, into: &constraints, &builder) }
-        return constraints
     }
 
     private mutating func value(

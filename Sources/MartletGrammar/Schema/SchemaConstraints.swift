@@ -7,6 +7,14 @@ struct SchemaConstraints {
         var properties: [(name: String, schema: Subschema)] = []
         var patterns: [(expression: String, schema: Subschema)] = []
         var additional: Subschema?
+
+        /// Of the member of that name.
+        func schemas(
+            of name: String, _ builder: inout AutomatonBuilder
+        ) throws(GrammarError) -> [Subschema] {
+            try builder.charge(properties.count)
+            return properties.filter { $0.name == name }.map(\.schema)
+        }
     }
 
     /// What one schema says about the elements of arrays.

@@ -62,6 +62,15 @@ struct SchemaReader {
 
     // MARK: Keywords
 
+    /// What schemas say together.
+    func constraints(
+        _ schemas: [Subschema], _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) -> SchemaConstraints {
+        var constraints = SchemaConstraints()
+        for schema in schemas { try gather(schema, into: &constraints, &builder) }
+        return constraints
+    }
+
     /// Adds what a schema says to `constraints`.
     ///
     /// - Parameter open: references that are being followed.

@@ -28,7 +28,7 @@ final class CompletionStream: Sendable {
     ) async throws {
         try await request.prepare(on: model.llm)
         // What is refused is refused before there is a stream. Where a list has no room as a whole, the rest follows.
-        var opened: [AsyncThrowingStream<RequestOutput, any Error>] = []
+        var opened: [CompletionRequest.OutputStream] = []
         for index in request.prompts.indices.prefix(request.promptsAtOnce(on: model.llm)) {
             do {
                 opened.append(try await request.open(index, on: model.llm))

@@ -26,9 +26,8 @@ extension ModelRoutes {
 
     func countTokens(_ original: Value) throws -> Response {
         let completion = try checked(AnthropicRequest.chat(original, countsOnly: true), isCounted: true)
-        var response = Response(json: .dictionary([("input_tokens", .int(completion.prompts[0].count))]))
-        warn(of: completion.unknownFields, in: &response)
-        return response
+        let answer = Value.dictionary([("input_tokens", .int(completion.prompts[0].count))])
+        return response(answer, warningOf: completion.unknownFields)
     }
 
     /// A request that is checked like any other, and not run.
@@ -70,9 +69,7 @@ extension ModelRoutes {
             throw error.renamed(request.names)
         }
         let dialect = OllamaDialect(route: route, request: completion, model: model.name)
-        var response = Response(json: dialect.document(doneFor: reason))
-        warn(of: completion.unknownFields, in: &response)
-        return response
+        return response(dialect.document(doneFor: reason), warningOf: completion.unknownFields)
     }
 
     func ollamaModels(_ request: Request) throws -> Response {
@@ -102,8 +99,8 @@ extension ModelRoutes {
         let architecture = model.llm.configuration.architecture
         var capabilities: [Value] = [.string("completion"), .string("tools")]
         if model.llm.seesImages { capabilities.append(.string("vision")) }
-        var response = Response(
-            json: .dictionary([
+        return response(
+            .dictionary([
                 ("modelfile", .string("")), ("parameters", .string("")), ("template", .string("")),
                 ("details", ollamaDetails),
                 (
@@ -113,9 +110,7 @@ extension ModelRoutes {
                         ("\(architecture).context_length", .int(model.llm.contextLength)),
                     ])
                 ), ("capabilities", .list(capabilities)),
-            ]))
-        warn(of: fields.remaining, in: &response)
-        return response
+            ]), warningOf: fields.remaining)
     }
 
     /// Tells models apart, and is the same at every start. Ollama's clients take 12 of its 64 digits without looking how many

@@ -59,8 +59,6 @@ extension ModelRoutes {
     /// - Throws: 400 for fields that nobody knows, where these are refused.
     private func response(_ document: Value, unknown fields: [String]) throws(APIError) -> Response {
         try checkUnknown(fields)
-        var response = Response(json: document)
-        warn(of: fields, in: &response)
-        return response
+        return response(document, warningOf: fields)
     }
 }

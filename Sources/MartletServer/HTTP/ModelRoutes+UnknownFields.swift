@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
+import MartletJinja
 
 extension ModelRoutes {
     /// - Throws: 400 for fields that nobody knows, where these are refused.
@@ -13,6 +14,13 @@ extension ModelRoutes {
     func warn(of fields: [String], in response: inout Response) {
         guard !fields.isEmpty else { return }
         response.headers[.martletWarning] = "unknown fields were ignored: " + Self.headerText(fields)
+    }
+
+    /// An answer that tells of them.
+    func response(_ document: Value, warningOf fields: [String]) -> Response {
+        var response = Response(json: document)
+        warn(of: fields, in: &response)
+        return response
     }
 
     /// Names as a header can carry them: the caller chose them.

@@ -38,7 +38,7 @@ extension CompletionRequest {
     typealias OutputStream = AsyncThrowingStream<RequestOutput, any Error>
 
     /// How many prompts the engine has at a time, of many.
-    func promptsAtOnce(on llm: LLM) -> Int { max(1, llm.concurrency / (parameters.bestOf ?? parameters.n)) }
+    func promptsAtOnce(on llm: LLM) -> Int { max(1, llm.concurrency / parameters.drawnCount) }
 
     /// Hands a prompt to the engine.
     func open(_ index: Int, on llm: LLM) async throws(EngineError) -> OutputStream {

@@ -124,11 +124,11 @@ package struct CompletionRequest: Sendable {
         }
         self.parameters = parameters
         self.echo = echo
-        let choices = prompts.count * (parameters.bestOf ?? parameters.n)
+        let choices = prompts.count * parameters.drawnCount
         guard choices <= model.limits.choices else {
             throw .value("n", "may ask for \(model.limits.choices) answers to all prompts together at most")
         }
-        guard parameters.bestOf ?? parameters.n <= model.llm.mostChoices else {
+        guard parameters.drawnCount <= model.llm.mostChoices else {
             throw .value(
                 parameters.bestOf == nil ? "n" : "best_of",
                 "may be at most \(model.llm.mostChoices): more answers never run and wait at once here")
