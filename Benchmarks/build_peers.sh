@@ -74,7 +74,7 @@ build() {
 
 tools="llama-bench llama-batched-bench llama-quantize"
 failed=0
-build llama.cpp "$llama" "$tools llama-completion" -DGGML_NATIVE=ON || failed=1
+build llama.cpp "$llama" "$tools llama-completion llama-server" -DGGML_NATIVE=ON || failed=1
 build llama.cpp-avx2 "$llama" "llama-bench llama-batched-bench" -DGGML_NATIVE=OFF -DGGML_SSE42=ON -DGGML_AVX=ON \
     -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX_VNNI=OFF -DGGML_AVX512=OFF || failed=1
 if [ -n "$ik" ]; then

@@ -96,6 +96,14 @@ struct ServerTests {
             let template = try await Self.post(
                 port, "/apply-template", #"{"messages": [{"role": "user", "content": "Hi"}]}"#)
             #expect((template.json?["prompt"] as? String)?.hasSuffix("<|im_start|>assistant\n") == true)
+            let called = #"""
+                {"messages": [{"role": "user", "content": "Hi"}],
+                 "tools": [{"type": "function", "function": {"name": "clock"}}]}
+                """#
+            let withTools = try #require(try await Self.post(port, "/apply-template", called).json?["prompt"] as? String)
+            #expect(withTools.contains("clock"))
+            let toolTokens = try await Self.post(port, "/tokenize", called).json?["tokens"] as? [Int]
+            #expect(toolTokens == llm.tokenize(withTools))
             let echoed = try await Self.get(port, "/health", ["X-Request-Id": "abc-1"])
             #expect(echoed.headers["x-request-id"] == "abc-1")
         }

@@ -5,7 +5,7 @@ import MartletJinja
 
 // vLLM's routes for tokens.
 extension ModelRoutes {
-    /// `{"prompt"}` or `{"messages"}` becomes `{"tokens", "count", "max_model_len"}`.
+    /// `{"prompt"}` or `{"messages"}`, with `tools`, becomes `{"tokens", "count", "max_model_len"}`.
     func tokenize(_ document: Value) throws -> Response {
         var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
@@ -16,7 +16,7 @@ extension ModelRoutes {
             }
             tokens = model.llm.tokenize(prompt, addSpecialTokens: try fields.bool("add_special_tokens") ?? true)
         } else {
-            tokens = try fields.chatPrompt(model).tokens(model.llm)
+            tokens = try conversation(&fields).tokens(model.llm)
         }
         var members: [(String, Value)] = [
             ("count", .int(tokens.count)), ("max_model_len", .int(model.llm.contextLength)),
@@ -33,10 +33,7 @@ extension ModelRoutes {
     func applyTemplate(_ document: Value) throws -> Response {
         var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw APIError.modelNotFound(name) }
-        let tools =
-            try fields.toolUse(ToolFormat(model.llm), limit: model.limits.tools)?.functions.map(\.document) ?? []
-        let prompt = try fields.chatPrompt(model, tools: tools)
-        let text = try prompt.text(model.llm)
+        let text = try conversation(&fields).text(model.llm)
         return try response(.dictionary([("prompt", .string(text))]), unknown: fields.remaining)
     }
 
@@ -54,6 +51,12 @@ extension ModelRoutes {
         }
         let text = model.llm.detokenize(tokens, skipSpecialTokens: false)
         return try response(.dictionary([("prompt", .string(text))]), unknown: fields.remaining)
+    }
+
+    /// What `/v1/chat/completions` would make of `messages` and `tools`.
+    private func conversation(_ fields: inout RequestFields) throws(APIError) -> ChatPrompt {
+        let tools = try fields.toolUse(ToolFormat(model.llm), limit: model.limits.tools)
+        return try fields.chatPrompt(model, tools: tools?.functions.map(\.document) ?? [])
     }
 
     /// - Throws: 400 for fields that nobody knows, where these are refused.

@@ -146,7 +146,7 @@ extension OpenAPI {
             "OllamaShow": {"type": "object", "properties": {"model": \#(model), "name": \#(model)}},
             "Tokenize": {"anyOf": [
               {"type": "object", "properties": {"model": \#(model), "prompt": {"type": "string"}, "messages": {"type": "null"}, "add_special_tokens": \#(flag), "return_token_strs": \#(flag)}, "required": ["prompt"]},
-              {"type": "object", "properties": {"model": \#(model), "prompt": {"type": "null"}, "messages": {"$ref": "#/components/schemas/Messages"}, "return_token_strs": \#(flag), "add_generation_prompt": \#(flag),
+              {"type": "object", "properties": {"model": \#(model), "prompt": {"type": "null"}, "messages": {"$ref": "#/components/schemas/Messages"}, "tools": {"$ref": "#/components/schemas/Tools"}, "return_token_strs": \#(flag), "add_generation_prompt": \#(flag),
                 "chat_template_kwargs": {"type": ["object", "null"], "properties": {"messages": {"type": "null"}, "tools": {"type": "null"}}}, "continue_final_message": \#(flag)}, "required": ["messages"]}]},
             "Detokenize": {"type": "object", "properties": {"model": \#(model), "tokens": {"type": "array", "items": \#(token)}}, "required": ["tokens"]},
             "Template": {"type": "object", "properties": {"model": \#(model), "messages": {"$ref": "#/components/schemas/Messages"}, "tools": {"$ref": "#/components/schemas/Tools"},
