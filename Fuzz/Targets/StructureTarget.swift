@@ -52,7 +52,10 @@ extension FuzzTarget {
                     do {
                         _ = try Value(strictJSON: answer)
                     } catch {
-                        preconditionFailure("\(error.message): \(String(decoding: answer, as: UTF8.self))")
+                        // Members that the schema doesn't list may have the same name: no automaton of useful size knows
+                        // which names were there. Their values are all valid, so whichever a reader keeps is.
+                        let isOfDoubleNames = error.message.hasSuffix("a key that comes twice")
+                        precondition(isOfDoubleNames, "\(error.message): \(String(decoding: answer, as: UTF8.self))")
                     }
                 case .choice(let texts): precondition(texts.contains { $0.utf8.elementsEqual(answer) })
                 default: break

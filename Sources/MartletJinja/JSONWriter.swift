@@ -1,6 +1,8 @@
 /// `json.dumps` of Python's standard library, byte for byte: chat models were trained on its spacing.
 struct JSONWriter {
     var ensureASCII = false
+    /// What JSON allows in strings and some readers take for the end of a line.
+    var escapesLineEnds = false
     /// Text of one level of indentation; nil writes everything on one line.
     var indentation: String?
     var itemSeparator = ", "
@@ -85,6 +87,7 @@ struct JSONWriter {
         // Runs that need no escape are copied whole: most text is one run.
         try writer.write(text) { byte in
             byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || ensureASCII && byte >= 0x7F
+                || escapesLineEnds && (byte == 0xC2 || byte == 0xE2)
         } escape: { scalar in
             escape(for: scalar)
         }
@@ -101,6 +104,8 @@ struct JSONWriter {
         case 0x08: return "\\b"
         case 0x0C: return "\\f"
         case 0..<0x20: return Self.unicodeEscape(UInt16(scalar.value))
+        case 0x85 where escapesLineEnds, 0x2028 where escapesLineEnds, 0x2029 where escapesLineEnds:
+            return Self.unicodeEscape(UInt16(scalar.value))
         case 0x7F... where ensureASCII: return scalar.utf16.map(Self.unicodeEscape).joined()
         default: return nil
         }

@@ -24,9 +24,12 @@ extension Value {
     }
 
     /// The value as JSON without spaces. Only what templates make at run time has no JSON.
-    package func json() throws(JinjaError) -> String {
+    ///
+    /// - Parameter escapesLineEnds: U+0085, U+2028 and U+2029 are escaped, at which Python's `splitlines` breaks a line.
+    package func json(escapesLineEnds: Bool = false) throws(JinjaError) -> String {
         var writer = TextWriter(maxBytes: Limits().maxOutputBytes, maxSteps: .max)
-        try JSONWriter(itemSeparator: ",", keySeparator: ":").write(self, to: &writer)
+        let json = JSONWriter(escapesLineEnds: escapesLineEnds, itemSeparator: ",", keySeparator: ":")
+        try json.write(self, to: &writer)
         return writer.text
     }
 }

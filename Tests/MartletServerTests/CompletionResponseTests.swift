@@ -123,6 +123,20 @@ struct CompletionResponseTests {
         #expect((answer["usage"] as? [String: Any])?["completion_tokens"] as? Int == maxTokens)
     }
 
+    /// Special tokens are no part of the text, so they take no place in it.
+    @Test func offsetsAreThoseOfTheText() async throws {
+        let llm = try await TestModel.served.llm
+        let tokens = [1] + llm.tokenize("né 🦉 a")
+        let answer = try await Self.answer(
+            .text, #"{"prompt": \#(tokens), "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": true}"#)
+        let choice = try #require((answer["choices"] as? [[String: Any]])?.first)
+        let text = try #require(choice["text"] as? String)
+        #expect(text.hasPrefix("né 🦉 a"))
+        let offsets = try #require((choice["logprobs"] as? [String: Any])?["text_offset"] as? [Int])
+        #expect(offsets.count == tokens.count + 1 && offsets[0] == 0 && offsets[1] == 0)
+        #expect(offsets.last == "né 🦉 a".unicodeScalars.count && offsets == offsets.sorted())
+    }
+
     @Test func logprobsOfAChatsPromptAreReported() async throws {
         let answer = try await Self.answer(
             .chat, #"{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1, "prompt_logprobs": 1}"#)

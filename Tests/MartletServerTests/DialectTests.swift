@@ -74,6 +74,25 @@ struct DialectTests {
         }
     }
 
+    @Test func anthropicsForms() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let body = #"{"max_tokens": 50, \#(Self.question), "output_config": "#
+            let form = try await Self.post(
+                port, "/v1/messages", body + #"{"format": {"type": "json_schema", "schema": {"enum": ["a", "b"]}}}}"#)
+            let text = (form.json?["content"] as? [[String: Any]])?.first?["text"] as? String
+            #expect(["\"a\"", "\"b\""].contains(text))
+            for (config, field) in [
+                (#"{"effort": "low"}"#, "output_config.effort"),
+                (#"{"format": {"type": "json_schema", "schema": {"type": "nothing"}}}"#, "output_config.format"),
+                (#"{"format": {"type": "xml"}}"#, "output_config.format.type"),
+            ] {
+                let refused = try await Self.post(port, "/v1/messages", body + config + "}")
+                #expect(refused.status == 400)
+                #expect((refused.error?["message"] as? String)?.contains(field) == true, "\(refused.body)")
+            }
+        }
+    }
+
     @Test func anthropicsTools() async throws {
         try await ServerTests.withServer { port, _, _ in
             let body = #"""
@@ -130,6 +149,77 @@ struct DialectTests {
                 #expect(refused.status == 400)
             }
         }
+    }
+
+    /// What the model wrote as one turn is one turn of the conversation.
+    @Test func callsBelongToTheTurnBeforeThem() throws {
+        let request = try ResponsesRequest.chat(
+            Value(
+                json: #"""
+                    {"instructions": "x", "input": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "Let me see"},
+                    {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+                    {"type": "function_call", "call_id": "b", "name": "g", "arguments": "{}"},
+                    {"type": "function_call_output", "call_id": "a", "output": "1"},
+                    {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}]}
+                    """#))
+        let messages = request.document["messages"]?.array ?? []
+        #expect(messages.map { $0["role"]?.asString } == ["system", "user", "assistant", "tool", "assistant"])
+        let calls = messages.map { $0["tool_calls"]?.array?.compactMap { $0["id"]?.asString } ?? [] }
+        #expect(calls == [[], [], ["a", "b"], [], ["c"]])
+        #expect(request.names.messages == ["instructions", "input[0]", "input[1]", "input[4]", "input[5]"])
+        #expect(messages[2]["content"]?.asString == "Let me see" && messages[3]["tool_call_id"]?.asString == "a")
+    }
+
+    @Test func whatIsCutOffIsIncomplete() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            let body = #"{"input": "What is the capital of France?", "max_output_tokens": 2"#
+            let whole = try await Self.post(port, "/v1/responses", body + "}")
+            #expect((whole.json?["output"] as? [[String: Any]])?.first?["status"] as? String == "incomplete")
+            let events = Self.events(try await Self.post(port, "/v1/responses", body + #", "stream": true}"#).body)
+            let item = events.first { $0.name == "response.output_item.done" }?.data["item"] as? [String: Any]
+            #expect(item?["status"] as? String == "incomplete" && events.last?.name == "response.incomplete")
+        }
+    }
+
+    /// Clients break lines as Python's `splitlines` does, also inside of strings.
+    @Test(arguments: ["\u{2028}", "\u{2029}", "\u{85}"]) func linesHaveNoOtherEnds(end: String) async throws {
+        let form = #""x", "stream": true, "format": {"const": "a\#(end)b"}}"#
+        try await ServerTests.withServer { port, _, _ in
+            let answer = try await Self.post(port, "/api/generate", #"{"prompt": "# + form)
+            #expect(!answer.body.contains(end))
+            let text = answer.body.split(separator: "\n").compactMap {
+                try? Value(json: String($0))["response"]?.asString
+            }
+            #expect(text.joined() == "\"a\(end)b\"")
+            let body = form.replacing("format", with: "guided_json")
+            let chat = try await Self.post(
+                port, "/v1/completions", #"{"max_tokens": 20, "prompt": "# + body)
+            #expect(chat.status == 200 && chat.body.contains("b") && !chat.body.contains(end))
+        }
+    }
+
+    @Test(arguments: [#""num_predict": -1, "#, ""]) func ollamasRawPromptsHaveNoLimit(count: String) async throws {
+        let model = try await TestModel.served
+        let request = try OllamaRequest.completion(
+            .generate,
+            Value(json: #"{"prompt": "Count:", "raw": true, "system": "", "options": {\#(count)"use_mlock": true}}"#),
+            servedAs: model.names)
+        let completion = try CompletionRequest(request, for: model)
+        #expect(completion.parameters.maxTokens == nil && completion.unknownFields.isEmpty)
+    }
+
+    @Test func ollamasCallsGetIDs() throws {
+        let request = try OllamaRequest.completion(
+            .chat,
+            Value(
+                json: #"""
+                    {"messages": [{"role": "user", "content": "q"},
+                    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}, {"function": {"name": "g", "arguments": {}}}]},
+                    {"role": "tool", "tool_name": "f", "content": "1"}, {"role": "tool", "tool_name": "g", "content": "2"}]}
+                    """#), servedAs: ["x"])
+        let messages = request.document["messages"]?.array ?? []
+        #expect(messages[1]["tool_calls"]?.array?.map { $0["id"]?.asString } == ["000000001", "000000002"])
+        #expect(messages[2...].map { $0["tool_call_id"]?.asString } == ["000000001", "000000002"])
     }
 
     @Test func ollamasRoutes() async throws {

@@ -100,7 +100,8 @@ struct ServerTests {
                 {"messages": [{"role": "user", "content": "Hi"}],
                  "tools": [{"type": "function", "function": {"name": "clock"}}]}
                 """#
-            let withTools = try #require(try await Self.post(port, "/apply-template", called).json?["prompt"] as? String)
+            let withTools = try #require(
+                try await Self.post(port, "/apply-template", called).json?["prompt"] as? String)
             #expect(withTools.contains("clock"))
             let toolTokens = try await Self.post(port, "/tokenize", called).json?["tokens"] as? [Int]
             #expect(toolTokens == llm.tokenize(withTools))

@@ -58,6 +58,15 @@ struct ToolCallParserTests {
             (.hermes, "a \n<tool_call>{\"name\": 1.", "a \n<tool_call>{\"name\": 1.", []),
             (.hermes, "<tool_call>{\"name\": \"time\", \"arguments\": {\"a\": ", "", ["time {\"a\": "]),
             (.hermes, "<tool_call>{\"argu", "<tool_call>{\"argu", []),
+            // A brace is missing, as from small models.
+            (
+                .hermes, "<tool_call>{\"name\": \"time\", \"arguments\": {\"a\": 1}\n</tool_call>", "",
+                ["time {\"a\": 1}"]
+            ),
+            (.hermes, "<tool_call>{\"name\": \"time\"}</tool_call>", "", ["time {}"]),
+            (.hermes, "<tool_call>{\"name\": \"time\", \"id\": 3}</tool_call> ok", " ok", ["time {}"]),
+            (.llama3, "{\"name\": \"time\", \"parameters\": {}}; done", "", ["time {}"]),
+            (.llama3, "{\"name\": \"time\", \"parameters\": {} x}", "", ["time {}"]),
             (.llama3, "{\"name\": \"time\", \"parameters\": {\"zone\": \"UTC\"}}", "", ["time {\"zone\": \"UTC\"}"]),
             (
                 .llama3,
@@ -92,6 +101,21 @@ struct ToolCallParserTests {
         #expect(Self.read(Self.use(.mistral, .required), list).calls == ["time {}", "weather {\"a\": \"b\"}"])
         let call = "<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>"
         #expect(Self.read(Self.use(.hermes, .named("time")), call, pieces: 1).calls == ["time {}"])
+    }
+
+    @Test(
+        arguments: [
+            (
+                ToolFormat.hermes,
+                "<tool_call>{\"name\": \"time\", \"arguments\": {}}\n<tool_call>{\"name\": \"weather\", \"arguments\": {}}"
+            ), (.mistral, "[TOOL_CALLS]time{}[TOOL_CALLS]weather{}"),
+            (.llama3, "{\"name\": \"time\", \"parameters\": {}}; {\"name\": \"weather\", \"parameters\": {}}"),
+        ])
+    func oneCallAtATime(_ format: ToolFormat, _ text: String) {
+        var use = Self.use(format)
+        #expect(Self.read(use, text).calls == ["time {}", "weather {}"])
+        use.allowsSeveral = false
+        #expect(Self.read(use, text).calls == ["time {}"] && Self.read(use, text).text.isEmpty)
     }
 
     /// Arguments come in parts, the name before them.
@@ -161,5 +185,25 @@ struct ToolCallParserTests {
         #expect(texts[0].contains("{\"name\":\"time\"}"))
         #expect(texts[2] == "<tool_call>\n{\"name\":\"time\",\"arguments\":{\"zone\":\"UTC\"}}\n</tool_call>")
         #expect(texts[3] == "<tool_response>\n12:00\n</tool_response>")
+    }
+
+    /// Models that see images get contents in parts.
+    @Test func conversationsInPartsAreToldInText() throws {
+        let messages =
+            try Value(
+                json: #"""
+                    [{"role": "assistant", "content": [{"type": "text", "text": "Looking"}], "tool_calls": [{"function": {"name": "time", "arguments": {}}}]},
+                    {"role": "tool", "content": [{"type": "text", "text": "42"}]},
+                    {"role": "assistant", "content": [], "tool_calls": [{"function": {"name": "time", "arguments": {}}}]}]
+                    """#
+            ).array ?? []
+        let call = "<tool_call>\n{\"name\":\"time\",\"arguments\":{}}\n</tool_call>"
+        let texts = ToolPrompt.messages(messages, tools: []).map { message in
+            message["content"]?.array?.map { $0["text"]?.asString ?? "" } ?? []
+        }
+        #expect(texts == [["Looking", "\n" + call], ["<tool_response>\n", "42", "\n</tool_response>"], [call]])
+        let open = MessageReader.appended("…", to: messages[0]["content"] ?? .null)
+        #expect(open?.array?.last?["text"]?.asString == "Looking…")
+        #expect(MessageReader.appended("…", to: .list([.dictionary([("type", .string("image"))])])) == nil)
     }
 }

@@ -18,4 +18,7 @@ extension LLM {
 
     /// The bytes that a token adds to a text: half a character, perhaps. Empty for an id outside of the vocabulary.
     package func tokenBytes(_ token: Int) -> [UInt8] { Int32(exactly: token).map(tokenizer.tokenBytes) ?? [] }
+
+    /// Whether a token stands for no text, as the end of a sequence does.
+    package func isSpecial(_ token: Int) -> Bool { Int32(exactly: token).map(tokenizer.isSpecial) ?? false }
 }

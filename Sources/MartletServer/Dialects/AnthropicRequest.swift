@@ -7,7 +7,11 @@ struct AnthropicRequest {
         var fields = try RequestFields(document)
         var chat: [(String, Value)] = []
         var messages: [Value] = []
-        var names = FieldNames(fields: ["stop": "stop_sequences"])
+        var names = FieldNames(fields: [
+            "stop": "stop_sequences", "response_format": "output_config.format",
+            "response_format.json_schema": "output_config.format",
+            "response_format.json_schema.schema": "output_config.format.schema",
+        ])
         if let system = fields.take("system") {
             messages.append(.dictionary([("role", .string("system")), ("content", try text(system, "system"))]))
             names.messages.append("system")
@@ -38,6 +42,16 @@ struct AnthropicRequest {
         }
         if let thinking = try fields.object("thinking"), thinking["type"]?.asString != "disabled" {
             throw .unsupported("thinking")
+        }
+        if let value = fields.take("output_config"), !value.isNull {
+            var output = try RequestFields(value)
+            if let format = output.take("format"), !format.isNull {
+                guard format["type"]?.asString == "json_schema" else {
+                    throw .unsupported("output_config.format.type", "must be 'json_schema'")
+                }
+                chat.append(("response_format", try ResponsesRequest.format(format, "output_config.format")))
+            }
+            if let name = output.remaining.first { throw .unsupported("output_config.\(name)") }
         }
         if let tools = fields.take("tools") { chat.append(("tools", try Self.tools(tools))) }
         if let choice = fields.take("tool_choice") { chat += try toolChoice(choice) }

@@ -82,7 +82,7 @@ struct OllamaLines: AnswerEvents {
 
     var contentType: String { "application/x-ndjson" }
 
-    private static func line(_ document: Value) -> String { ((try? document.json()) ?? "{}") + "\n" }
+    private static func line(_ document: Value) -> String { document.line + "\n" }
 
     mutating func text(for event: CompletionStream.Event) -> String {
         guard case .output(_, let output) = event else { return "" }

@@ -58,7 +58,9 @@ enum OllamaRequest {
             kind = isRaw || !hasPrompt ? .text : .chat
             let prompt = try fields.string("prompt") ?? ""
             let images = fields.take("images")
-            if isRaw, images?.isPresent == true || system != nil { throw .value("raw", "goes with a prompt only") }
+            if isRaw, images?.isPresent == true || system?.isEmpty == false {
+                throw .value("raw", "goes with a prompt only")
+            }
             if kind == .text {
                 // A prompt has to have something in it, too.
                 result.append(("prompt", .string(hasPrompt ? prompt : ".")))
@@ -84,9 +86,8 @@ enum OllamaRequest {
         }
         if let tools = fields.take("tools") { result.append(("tools", tools)) }
         if let options = fields.take("options") { result += try Self.options(options) }
-        if kind == .text, !result.contains(where: { $0.0 == "max_tokens" }) { result.append(("max_tokens", .int(128))) }
         result += try fields.untranslated()
-        return Translation(kind: kind, document: .dictionary(result), names: names)
+        return Translation(kind: kind, document: .dictionary(result), names: names, textTokens: nil)
     }
 
     /// The names of options, and those that completions have for them.
@@ -96,24 +97,52 @@ enum OllamaRequest {
         "frequency_penalty": "frequency_penalty", "typical_p": "typical_p", "num_predict": "max_tokens",
     ]
 
+    /// How a model is loaded: settings of the server, not of a request.
+    static let optionsOfServer: Set = [
+        "embedding_only", "f16_kv", "logits_all", "low_vram", "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_keep",
+        "num_thread", "numa",
+        "use_mlock", "use_mmap", "vocab_only",
+    ]
+
     /// Ollama's clients add ":latest" where a name has no tag. It stays where the model is served by the whole name.
     static func withoutTag(_ name: String, servedAs served: [String]) -> String {
         guard name.hasSuffix(":latest"), !served.contains(name) else { return name }
         return String(name.dropLast(7))
     }
 
-    /// Images stand beside the text, and arguments of calls are objects.
+    /// Images stand beside the text, arguments of calls are objects, and a result belongs to the call before it: calls have no
+    /// ids here, but some templates (Mistral's) want one of nine letters or digits.
     private static func messages(_ value: Value) throws(APIError) -> Value {
         guard let elements = value.array else { throw .type("messages", expected: "an array of objects", got: value) }
         var messages: [Value] = []
+        var openCalls: [Value] = []
+        var callCount = 0
         for element in elements {
             guard case .dictionary(let object) = element else {
                 messages.append(element)
                 continue
             }
             var members: [(String, Value)] = []
-            for (key, value) in zip(object.keys, object.values) where key.asString != "images" {
+            for (key, value) in zip(object.keys, object.values) where !["images", "tool_calls"].contains(key.asString) {
                 members.append((key.asString ?? "", value))
+            }
+            if let calls = object["tool_calls"] {
+                let named = calls.array?.map { call -> Value in
+                    guard case .dictionary(var call) = call else { return call }
+                    callCount += 1
+                    if call["id"]?.isNull != false {
+                        let digits = String(callCount)
+                        let zeros = String(repeating: "0", count: max(0, 9 - digits.count))
+                        call.set(.string("id"), .string(zeros + digits))
+                    }
+                    openCalls.append(call["id"] ?? .null)
+                    return .dictionary(call)
+                }
+                members.append(("tool_calls", named.map(Value.list) ?? calls))
+            }
+            if object["role"]?.asString == "tool", object["tool_call_id"]?.isNull != false, !openCalls.isEmpty {
+                members.removeAll { $0.0 == "tool_call_id" }
+                members.append(("tool_call_id", openCalls.removeFirst()))
             }
             if let images = object["images"], !images.isNull, images.array == nil {
                 throw .type("images", expected: "an array of strings", got: images)
@@ -144,8 +173,7 @@ enum OllamaRequest {
         for (key, value) in zip(options.keys, options.values) where !value.isNull {
             let name = key.asString ?? ""
             if name == "repeat_last_n" { continue }
-            // Of the server, not of a request.
-            if ["num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "use_mmap"].contains(name) { continue }
+            if optionsOfServer.contains(name) { continue }
             guard let other = optionNames[name] else { throw .unsupported("options.\(name)") }
             // Without a limit.
             if name == "num_predict", let count = value.integer, count < 0 { continue }

@@ -27,19 +27,23 @@ struct ResponsesDialect: Dialect {
 
     func events() -> any AnswerEvents { ResponsesEvents(self) }
 
+    private static func status(_ reason: FinishReason?) -> String {
+        reason == nil ? "in_progress" : reason == .length ? "incomplete" : "completed"
+    }
+
     static func newID(_ kind: String) -> String { "\(kind)_" + .randomHex(count: 24) }
 
     /// - Parameter reason: nil while the answer is under way.
     func response(_ items: [Item], reason: FinishReason?, usage: Usage?) -> Value {
-        let status = reason == nil ? "in_progress" : reason == .length ? "incomplete" : "completed"
         let details: Value =
             reason == .length ? .dictionary([("reason", .string("max_output_tokens"))]) : .null
         func echo(_ name: String, _ other: Value) -> Value { asked[name] ?? other }
         var members: [(String, Value)] = [
             ("id", .string(id)), ("object", .string("response")), ("created_at", .int(created)),
-            ("status", .string(status)), ("error", .null), ("incomplete_details", details),
+            ("status", .string(Self.status(reason))), ("error", .null), ("incomplete_details", details),
             ("instructions", echo("instructions", .null)), ("max_output_tokens", echo("max_output_tokens", .null)),
-            ("model", .string(model)), ("output", .list(items.map { Self.json($0, isDone: reason != nil) })),
+            ("model", .string(model)),
+            ("output", .list(items.enumerated().map { Self.json($1, $0 + 1 < items.count ? .stop : reason) })),
             ("parallel_tool_calls", echo("parallel_tool_calls", .bool(true))), ("previous_response_id", .null),
             ("store", .bool(false)), ("temperature", Value(request.parameters.temperature)),
             ("text", echo("text", .dictionary([("format", .dictionary([("type", .string("text"))]))]))),
@@ -63,13 +67,14 @@ struct ResponsesDialect: Dialect {
         return .dictionary(members)
     }
 
-    static func json(_ item: Item, isDone: Bool) -> Value {
-        let status = Value.string(isDone ? "completed" : "in_progress")
+    /// - Parameter reason: why it ended; nil while it is under way.
+    static func json(_ item: Item, _ reason: FinishReason?) -> Value {
+        let status = Value.string(status(reason))
         switch item {
         case .message(let id, let text):
             return .dictionary([
                 ("type", .string("message")), ("id", .string(id)), ("status", status), ("role", .string("assistant")),
-                ("content", .list(isDone || !text.isEmpty ? [part(text)] : [])),
+                ("content", .list(reason != nil || !text.isEmpty ? [part(text)] : [])),
             ])
         case .call(let id, let call):
             return .dictionary([
@@ -149,7 +154,7 @@ struct ResponsesEvents: AnswerEvents {
         var text = endItem()
         items.append(item)
         isOpen = true
-        text += event("output_item.added", position + [("item", ResponsesDialect.json(item, isDone: false))])
+        text += event("output_item.added", position + [("item", ResponsesDialect.json(item, nil))])
         if case .message = item {
             text += event(
                 "content_part.added",
@@ -180,7 +185,8 @@ struct ResponsesEvents: AnswerEvents {
         return event("function_call_arguments.delta", [itemID] + position + [("delta", .string(piece))])
     }
 
-    private mutating func endItem() -> String {
+    /// - Parameter reason: why the answer ended; `stop` where another item follows.
+    private mutating func endItem(_ reason: FinishReason? = .stop) -> String {
         guard isOpen, let item = items.last else { return "" }
         isOpen = false
         var text = ""
@@ -194,12 +200,12 @@ struct ResponsesEvents: AnswerEvents {
                 "function_call_arguments.done",
                 [itemID] + position + [("name", .string(call.name)), ("arguments", .string(call.arguments))])
         }
-        return text + event("output_item.done", position + [("item", ResponsesDialect.json(item, isDone: true))])
+        return text + event("output_item.done", position + [("item", ResponsesDialect.json(item, reason))])
     }
 
     mutating func end() -> String {
         var text = items.isEmpty ? begin(.message(id: ResponsesDialect.newID("msg"), text: "")) : ""
-        text += endItem()
+        text += endItem(last?.finishReason)
         guard let last, let reason = last.finishReason else { return text }
         let response = dialect.response(items, reason: reason, usage: last.usage)
         return text + event(reason == .length ? "incomplete" : "completed", [("response", response)])

@@ -5,7 +5,10 @@ struct ResponsesRequest {
     static func chat(_ document: Value) throws(APIError) -> Translation {
         var fields = try RequestFields(document)
         var chat: [(String, Value)] = []
-        for name in ["previous_response_id", "conversation", "prompt", "background", "max_tool_calls", "reasoning"] {
+        for name in [
+            "previous_response_id", "conversation", "prompt", "background", "max_tool_calls", "reasoning",
+            "top_logprobs",
+        ] {
             if let value = fields.take(name) {
                 if case .bool(false) = value { continue }
                 throw .unsupported(name)
@@ -25,15 +28,16 @@ struct ResponsesRequest {
             names.messages.append("instructions")
         }
         guard let input = fields.take("input") else { throw .missing("input") }
-        let inputs = try Self.messages(input)
-        names.messages += inputs.indices.map { input.array == nil ? "input" : "input[\($0)]" }
-        messages += inputs
-        chat.append(("messages", .list(messages)))
-        for (name, other) in [("max_output_tokens", "max_completion_tokens"), ("top_logprobs", "top_logprobs")] {
-            if let value = fields.take(name) { chat.append((other, value)) }
+        for turn in try Self.turns(input) {
+            messages.append(turn.message)
+            names.messages.append(turn.path)
         }
+        chat.append(("messages", .list(messages)))
+        if let count = fields.take("max_output_tokens") { chat.append(("max_completion_tokens", count)) }
         if var text = try fields.take("text").map({ (value) throws(APIError) in try RequestFields(value) }) {
-            if let format = text.take("format") { chat.append(("response_format", try Self.format(format))) }
+            if let format = text.take("format") {
+                chat.append(("response_format", try Self.format(format, "text.format")))
+            }
             if let verbosity = try text.string("verbosity"), verbosity != "medium" {
                 throw .unsupported("text.verbosity")
             }
@@ -52,21 +56,39 @@ struct ResponsesRequest {
         "response_format.json_schema.schema": "text.format.schema",
     ])
 
-    /// A string, or a list of messages, calls and results of calls.
-    private static func messages(_ input: Value) throws(APIError) -> [Value] {
-        if input.asString != nil { return [.dictionary([("role", .string("user")), ("content", input)])] }
+    /// A message of a chat.
+    private struct Turn {
+        /// The item that it begins with.
+        let path: String
+        let role: Value
+        var content: Value?
+        var calls: [Value] = []
+        /// Of a result.
+        var callID: Value?
+
+        var message: Value {
+            var members: [(String, Value)] = [("role", role)]
+            if let content { members.append(("content", content)) }
+            if !calls.isEmpty { members.append(("tool_calls", .list(calls))) }
+            if let callID { members.append(("tool_call_id", callID)) }
+            return .dictionary(members)
+        }
+    }
+
+    /// A string, or a list of messages, calls and results of calls. What the assistant said and the calls behind it are one
+    /// turn, as the model wrote it.
+    private static func turns(_ input: Value) throws(APIError) -> [Turn] {
+        if input.asString != nil { return [Turn(path: "input", role: .string("user"), content: input)] }
         guard let items = input.array else {
             throw .type("input", expected: "a string or an array of items", got: input)
         }
-        var messages: [Value] = []
+        var turns: [Turn] = []
         for (index, item) in items.enumerated() {
             let path = "input[\(index)]"
             switch item["type"]?.asString ?? "message" {
             case "message":
-                messages.append(
-                    .dictionary([
-                        ("role", item["role"] ?? .null), ("content", try content(item["content"] ?? .null, path)),
-                    ]))
+                let content = try content(item["content"] ?? .null, path)
+                turns.append(Turn(path: path, role: item["role"] ?? .null, content: content))
             case "function_call":
                 let function: [(String, Value)] = [
                     ("name", item["name"] ?? .null), ("arguments", item["arguments"] ?? .string("{}")),
@@ -75,17 +97,19 @@ struct ResponsesRequest {
                     ("id", item["call_id"] ?? .null), ("type", .string("function")),
                     ("function", .dictionary(function)),
                 ])
-                messages.append(.dictionary([("role", .string("assistant")), ("tool_calls", .list([call]))]))
+                if turns.last?.role.asString != "assistant" {
+                    turns.append(Turn(path: path, role: .string("assistant")))
+                }
+                turns[turns.count - 1].calls.append(call)
             case "function_call_output":
-                messages.append(
-                    .dictionary([
-                        ("role", .string("tool")), ("tool_call_id", item["call_id"] ?? .null),
-                        ("content", item["output"] ?? .string("")),
-                    ]))
+                turns.append(
+                    Turn(
+                        path: path, role: .string("tool"), content: item["output"] ?? .string(""),
+                        callID: item["call_id"] ?? .null))
             case let type: throw .unsupported("\(path).type", "'\(type)' is not supported")
             }
         }
-        return messages
+        return turns
     }
 
     private static func content(_ value: Value, _ path: String) throws(APIError) -> Value {
@@ -104,10 +128,8 @@ struct ResponsesRequest {
     }
 
     /// The schema lies one level higher here.
-    private static func format(_ value: Value) throws(APIError) -> Value {
-        guard case .dictionary(let format) = value else {
-            throw .type("text.format", expected: "an object", got: value)
-        }
+    static func format(_ value: Value, _ path: String) throws(APIError) -> Value {
+        guard case .dictionary(let format) = value else { throw .type(path, expected: "an object", got: value) }
         guard format["type"]?.asString == "json_schema" else { return value }
         var members: [(String, Value)] = []
         for name in ["name", "description", "schema", "strict"] {

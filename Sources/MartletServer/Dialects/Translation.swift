@@ -5,6 +5,16 @@ struct Translation: Sendable {
     let kind: CompletionRequest.Kind
     let document: Value
     let names: FieldNames
+    /// `CompletionRequest.init(_:_:for:isCounted:textTokens:)`.
+    var textTokens: Int? = CompletionRequest.defaultTextTokens
+}
+
+extension CompletionRequest {
+    init(_ translation: Translation, for model: ServedModel, isCounted: Bool = false) throws(APIError) {
+        try self.init(
+            translation.kind, translation.document, for: model, isCounted: isCounted, textTokens: translation.textTokens
+        )
+    }
 }
 
 /// What a completion's fields are called in the request that the caller sent, so that errors name what he knows.

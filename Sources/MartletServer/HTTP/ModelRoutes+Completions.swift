@@ -36,7 +36,7 @@ extension ModelRoutes {
     ) async throws -> Response {
         // Tokenizing is part of what the client waits for.
         let arrival = ContinuousClock.now
-        var completion = try CompletionRequest(request.kind, request.document, for: model)
+        var completion = try CompletionRequest(request, for: model)
         completion.options.arrival = arrival
         completion.options.timeout = options.requestTimeout
         completion.options.queueTimeout = options.queueTimeout

@@ -35,7 +35,7 @@ extension ModelRoutes {
     /// - Parameter isCounted: its tokens are asked for, however many they are.
     private func checked(_ request: Translation, isCounted: Bool = false) throws(APIError) -> CompletionRequest {
         do {
-            let completion = try CompletionRequest(request.kind, request.document, for: model, isCounted: isCounted)
+            let completion = try CompletionRequest(request, for: model, isCounted: isCounted)
             try checkUnknown(completion.unknownFields)
             return completion
         } catch {

@@ -24,7 +24,7 @@ struct ServerSentEvents: AnswerEvents {
 
     func text(_ error: APIError) -> String { Self.text(error.json) }
 
-    static func text(_ document: Value) -> String { "data: " + ((try? document.json()) ?? "{}") + "\n\n" }
+    static func text(_ document: Value) -> String { "data: " + document.line + "\n\n" }
 
     mutating func text(for event: CompletionStream.Event) -> String {
         guard case .output(let choice, let output) = event else { return ":\n\n" }
@@ -41,7 +41,7 @@ struct ServerSentEvents: AnswerEvents {
         } else if let chunk = response.textChunk(choice, output, offset: offsets[choice]) {
             text += Self.text(chunk)
         }
-        offsets[choice] += output.text.unicodeScalars.count
+        offsets[choice] += response.width(output.logprobs ?? [])
         if let reason = output.finishReason {
             let hasCalls = request.tools != nil && parsers[choice].callCount > 0 && reason == .stop
             text += Self.text(
@@ -53,7 +53,7 @@ struct ServerSentEvents: AnswerEvents {
     private mutating func plainText(_ choice: Int, _ part: String) -> String {
         let frame = frames[choice] ?? response.textFrame(choice)
         frames[choice] = frame
-        return "data: " + frame.before + ((try? Value.string(part).json()) ?? #""""#) + frame.after + "\n\n"
+        return "data: " + frame.before + Value.string(part).line + frame.after + "\n\n"
     }
 
     /// Text and calls as they come.

@@ -20,6 +20,7 @@ struct CallScanner: Sendable {
     private var isInString = false
     private var isEscaped = false
     private var hasName = false
+    private var hasArguments = false
     /// Arguments that came before the name.
     private var early = ""
 
@@ -51,7 +52,7 @@ struct CallScanner: Sendable {
             switch scalar {
             case "\"":
                 (key, phase, isInString) = ("", .key, true)
-            case "}": phase = hasName ? .done : .failed
+            case "}": return endObject()
             default: if !isSpace, scalar != "," { phase = .failed }
             }
         case .key:
@@ -86,8 +87,8 @@ struct CallScanner: Sendable {
         if !isInString, depth == 0, scalar == "," || scalar == "}" {
             // The end of a number or a word.
             let event = endValue()
-            if scalar == "}" { phase = hasName ? .done : .failed }
-            return event
+            guard scalar == "}" else { return event }
+            return endObject() ?? event
         }
         value.unicodeScalars.append(scalar)
         var ends = false
@@ -117,6 +118,12 @@ struct CallScanner: Sendable {
         return event
     }
 
+    /// A call without arguments has none to give: an empty object.
+    private mutating func endObject() -> Event? {
+        phase = hasName ? .done : .failed
+        return hasName && !hasArguments ? .arguments("{}") : nil
+    }
+
     private mutating func endValue() -> Event? {
         phase = isBare ? .done : .between
         if key == "name", !hasName, let name = (try? Value(json: value))?.asString {
@@ -130,6 +137,7 @@ struct CallScanner: Sendable {
     }
 
     private mutating func arguments(_ text: String) -> Event? {
+        hasArguments = true
         guard hasName else {
             early += text
             return nil

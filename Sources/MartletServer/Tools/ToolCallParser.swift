@@ -64,6 +64,7 @@ struct ToolCallParser: Sendable {
     private var mark: String { format == .mistral ? ToolFormat.mistralStart : ToolFormat.hermesStart }
 
     private mutating func take(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
+        if isOver { return }
         let isSpace = scalar.properties.isWhitespace
         switch mode {
         case .text: takeText(scalar, &events)
@@ -173,16 +174,21 @@ struct ToolCallParser: Sendable {
         case nil: break
         }
         if scanner.hasFailed {
-            giveUp(&events)
+            guard hasBegun else { return giveUp(&events) }
+            // A brace is missing: this is what follows the call.
+            pending = ""
+            mode = .afterCall
+            takeAfterCall(scalar, &events)
         } else if scanner.isDone {
             pending = ""
             mode = .afterCall
         }
     }
 
-    /// What looked like a call is text, unless a part of it has been passed on.
+    /// What looked like a call is text.
     private mutating func giveUp(_ events: inout [Event]) {
-        if hasBegun { pending = "" }
+        // Beside calls there is no text in the other formats.
+        if format != .hermes, callCount > 0 { return end() }
         if !pending.isEmpty {
             events.append(.text(pending))
             isAtStart = false
@@ -191,8 +197,13 @@ struct ToolCallParser: Sendable {
         mode = .text
     }
 
+    /// What follows is dropped.
+    private mutating func end() {
+        pending = ""
+        isOver = true
+    }
+
     private mutating func takeAfterCall(_ scalar: Unicode.Scalar, _ events: inout [Event]) {
-        if isOver { return }
         pending.unicodeScalars.append(scalar)
         if scalar.properties.isWhitespace { return }
         let rest = pending.trimmed
@@ -200,9 +211,9 @@ struct ToolCallParser: Sendable {
         case .hermes:
             if rest == ToolFormat.hermesEnd {
                 pending = ""
-                if allowsSeveral { mode = .text } else { isOver = true }
+                if allowsSeveral { mode = .text } else { end() }
             } else if !ToolFormat.hermesEnd.hasPrefix(rest) {
-                mode = .text
+                if allowsSeveral { mode = .text } else { end() }
             }
         case .llama3, .mistral:
             if [",", ";"].contains(rest), allowsSeveral {
@@ -210,12 +221,12 @@ struct ToolCallParser: Sendable {
                 mode = .beforeCall
             } else if rest == "]" {
                 pending = ""
-            } else if rest == ToolFormat.mistralStart {
+            } else if rest == ToolFormat.mistralStart, allowsSeveral {
                 pending = ""
                 mode = .beforeCall
-            } else if !ToolFormat.mistralStart.hasPrefix(rest) {
-                // No more calls. Beside calls there is no text in these formats.
-                if hasBegun { isOver = true } else { giveUp(&events) }
+            } else if rest == ToolFormat.mistralStart || !ToolFormat.mistralStart.hasPrefix(rest) {
+                // No more calls, or none at all ("[]").
+                giveUp(&events)
             }
         }
     }

@@ -28,10 +28,10 @@ enum ToolPrompt {
     /// Calls and their results as text of the assistant and the user.
     private static func message(_ message: Value) -> Value {
         guard case .dictionary(let members) = message else { return message }
-        let content = members["content"]?.asString ?? ""
+        let content = members["content"] ?? .string("")
         if members["role"]?.asString == "tool" {
-            let text = "<tool_response>\n\(content)\n</tool_response>"
-            return .dictionary([("role", .string("user")), ("content", .string(text))])
+            let response = wrapped(content, "<tool_response>\n", "\n</tool_response>")
+            return .dictionary([("role", .string("user")), ("content", response)])
         }
         guard let calls = members["tool_calls"]?.array else { return message }
         let texts = calls.map { call -> String in
@@ -42,7 +42,14 @@ enum ToolPrompt {
             let json = (try? Value.dictionary(members).json()) ?? ""
             return "\(ToolFormat.hermesStart)\n\(json)\n\(ToolFormat.hermesEnd)"
         }
-        let text = ([content].filter { !$0.isEmpty } + texts).joined(separator: "\n")
-        return .dictionary([("role", .string("assistant")), ("content", .string(text))])
+        let isAlone = content.asString?.isEmpty ?? (content.array?.isEmpty != false)
+        let text = wrapped(content, "", (isAlone ? "" : "\n") + texts.joined(separator: "\n"))
+        return .dictionary([("role", .string("assistant")), ("content", text)])
+    }
+
+    /// A content with texts around it: a string, or parts for models that see images.
+    private static func wrapped(_ content: Value, _ before: String, _ after: String) -> Value {
+        guard let parts = content.array else { return .string(before + (content.asString ?? "") + after) }
+        return .list((before.isEmpty ? [] : [MessageReader.part(before)]) + parts + [MessageReader.part(after)])
     }
 }

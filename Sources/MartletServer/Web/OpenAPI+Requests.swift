@@ -27,6 +27,20 @@ extension OpenAPI {
             facts.seesImages
             ? #", {"type": "object", "properties": {"type": {"const": "image_url"}, "image_url": {"type": "object", "properties": {"url": {"type": "string", "description": "data:image/…;base64,…"}}, "required": ["url"]}}, "required": ["type", "image_url"]}"#
             : ""
+        let dataURL = #"{"type": "string", "description": "data:image/…;base64,…"}"#
+        let inputImage =
+            facts.seesImages
+            ? #", {"type": "object", "properties": {"type": {"const": "input_image"}, "image_url": \#(dataURL)}, "required": ["type", "image_url"]}"#
+            : ""
+        let imageBlock =
+            facts.seesImages
+            ? #", {"type": "object", "properties": {"type": {"const": "image"}, "source": {"type": "object", "properties": {"type": {"const": "base64"}, "media_type": {"type": "string"}, "data": {"type": "string"}}, "required": ["type", "data"]}}, "required": ["type", "source"]}"#
+            : ""
+        let images =
+            facts.seesImages
+            ? #", "images": {"type": ["array", "null"], "items": {"type": "string", "description": "Base64"}}"# : ""
+        // Labels for the caller's own books.
+        let labels = #""user": {}, "metadata": {}, "service_tier": {}, "safety_identifier": {}, "prompt_cache_key": {}"#
         return #"""
             "Sampling": {"type": "object", "properties": {
               "model": \#(model), "min_tokens": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(context), "description": "At most max_tokens"},
@@ -50,7 +64,7 @@ extension OpenAPI {
               "guided_json": {"anyOf": [\#(schema), {"type": "null"}]}, "guided_regex": {"type": ["string", "null"]},
               "guided_choice": {"type": ["array", "null"], "minItems": 1, "items": {"type": "string", "minLength": 1}}, "guided_grammar": {"type": ["string", "null"], "description": "GBNF"},
               "json_schema": {"anyOf": [\#(schema), {"type": "null"}], "description": "llama.cpp's guided_json"}, "grammar": {"type": ["string", "null"], "description": "llama.cpp's guided_grammar"},
-              "user": {}, "metadata": {}, "service_tier": {}, "store": \#(notTrue), "use_beam_search": \#(notTrue), "suffix": \#(never)}},
+              \#(labels), "store": \#(notTrue), "use_beam_search": \#(notTrue), "suffix": \#(never)}},
             "ResponseFormat": {"anyOf": [{"type": "null"},
               {"type": "object", "properties": {"type": {"const": "text"}}, "required": ["type"]},
               {"type": "object", "properties": {"type": {"const": "json_object"}, "schema": \#(schema)}, "required": ["type"]},
@@ -82,6 +96,7 @@ extension OpenAPI {
               "tools": {"$ref": "#/components/schemas/Tools"}, "tool_choice": {"$ref": "#/components/schemas/ToolChoice"}, "parallel_tool_calls": \#(flag),
               "chat_template_kwargs": {"type": ["object", "null"], "properties": {"messages": {"type": "null"}, "tools": {"type": "null"}}},
               "add_generation_prompt": \#(flag), "continue_final_message": {"type": ["boolean", "null"], "description": "The last message is the assistant's, and its text goes on"},
+              "modalities": {"anyOf": [{"const": ["text"]}, {"const": "text"}, {"type": "null"}]},
               "audio": \#(never), "prediction": \#(never), "web_search_options": \#(never), "reasoning_effort": \#(never), "verbosity": \#(never), "documents": \#(never), "chat_template": \#(never)},
               "required": ["messages"]}]},
             "Completion": {"allOf": [{"$ref": "#/components/schemas/Sampling"}, {"type": "object", "properties": {
@@ -91,8 +106,10 @@ extension OpenAPI {
               "echo": \#(flag), "add_special_tokens": \#(flag), "logprobs": {"type": ["integer", "null"], "minimum": 0, "maximum": \#(limits.logprobs)}}, "required": ["prompt"]}]},
             "ResponsesTool": {"type": "object", "properties": {"type": {"const": "function"}, "name": {"$ref": "#/components/schemas/FunctionName"}, "description": {"type": ["string", "null"]},
               "parameters": {"type": ["object", "null"]}, "strict": \#(flag)}, "required": ["type", "name"]},
+            "ResponsesContent": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"anyOf": [
+              {"type": "object", "properties": {"type": {"enum": ["text", "input_text", "output_text"]}, "text": {"type": "string"}}, "required": ["type", "text"]}\#(inputImage)]}}]},
             "ResponsesItem": {"anyOf": [
-              {"type": "object", "properties": {"type": {"enum": ["message", null]}, "role": {"enum": ["system", "developer", "user", "assistant"]}, "content": {"$ref": "#/components/schemas/Content"}}, "required": ["role", "content"]},
+              {"type": "object", "properties": {"type": {"enum": ["message", null]}, "role": {"enum": ["system", "developer", "user", "assistant"]}, "content": {"$ref": "#/components/schemas/ResponsesContent"}}, "required": ["role", "content"]},
               {"type": "object", "properties": {"type": {"const": "function_call"}, "call_id": {"type": ["string", "null"]}, "name": {"type": "string"}, "arguments": {"type": ["string", "null"], "description": "A JSON object's text"}}, "required": ["type", "name"]},
               {"type": "object", "properties": {"type": {"const": "function_call_output"}, "call_id": {"type": ["string", "null"]}, "output": {"$ref": "#/components/schemas/Content"}}, "required": ["type", "output"]}]},
             "Responses": {"type": "object", "properties": {"model": \#(model),
@@ -104,12 +121,14 @@ extension OpenAPI {
               "tools": {"type": ["array", "null"], "maxItems": \#(limits.tools), "items": {"$ref": "#/components/schemas/ResponsesTool"}},
               "tool_choice": {"anyOf": [{"enum": ["none", "auto", "required", null]}, {"type": "object", "properties": {"type": {"const": "function"}, "name": {"$ref": "#/components/schemas/FunctionName"}}, "required": ["type", "name"]}]},
               "parallel_tool_calls": \#(flag), "store": \#(notTrue), "background": \#(notTrue), "previous_response_id": \#(never), "conversation": \#(never), "reasoning": \#(never),
-              "truncation": {"enum": ["disabled", null]}, "metadata": {"type": ["object", "null"]}}, "required": ["input"]},
+              "truncation": {"enum": ["disabled", null]}, "stop": \#(texts), "top_k": \#(topK), "min_p": \#(unit), "presence_penalty": \#(penalty), "frequency_penalty": \#(penalty),
+              "stream_options": {"type": ["object", "null"], "properties": {"include_usage": \#(flag), "include_obfuscation": \#(flag)}, "additionalProperties": {"type": "null"}, "description": "Only when stream is true"},
+              \#(labels)}, "required": ["input"]},
             "AnthropicText": {"type": "object", "properties": {"type": {"const": "text"}, "text": {"type": "string"}}, "required": ["type", "text"]},
             "AnthropicTexts": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"$ref": "#/components/schemas/AnthropicText"}}]},
             "AnthropicMessage": {"anyOf": [
               {"type": "object", "properties": {"role": {"const": "user"}, "content": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"anyOf": [{"$ref": "#/components/schemas/AnthropicText"},
-                {"type": "object", "properties": {"type": {"const": "tool_result"}, "tool_use_id": {"type": ["string", "null"]}, "content": {"$ref": "#/components/schemas/AnthropicTexts"}, "is_error": \#(flag)}, "required": ["type"]}]}}]}}, "required": ["role", "content"]},
+                {"type": "object", "properties": {"type": {"const": "tool_result"}, "tool_use_id": {"type": ["string", "null"]}, "content": {"$ref": "#/components/schemas/AnthropicTexts"}, "is_error": \#(flag)}, "required": ["type"]}\#(imageBlock)]}}]}}, "required": ["role", "content"]},
               {"type": "object", "properties": {"role": {"const": "assistant"}, "content": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"anyOf": [{"$ref": "#/components/schemas/AnthropicText"},
                 {"type": "object", "properties": {"type": {"const": "tool_use"}, "id": {"type": ["string", "null"]}, "name": {"type": "string"}, "input": {"type": "object"}}, "required": ["type", "name"]}]}}]}}, "required": ["role", "content"]}]},
             "AnthropicMessages": {"type": "array", "minItems": 1, "maxItems": \#(limits.messages), "items": {"$ref": "#/components/schemas/AnthropicMessage"}},
@@ -120,7 +139,9 @@ extension OpenAPI {
             "AnthropicRequest": {"type": "object", "properties": {"model": \#(model), "max_tokens": {"type": "integer", "minimum": 1, "maximum": \#(context)},
               "messages": {"$ref": "#/components/schemas/AnthropicMessages"}, "system": {"anyOf": [{"$ref": "#/components/schemas/AnthropicTexts"}, {"type": "null"}]}, "stop_sequences": \#(texts),
               "stream": \#(flag), "temperature": \#(single), "top_p": \#(share), "top_k": \#(topK), "tools": {"$ref": "#/components/schemas/AnthropicTools"},
-              "tool_choice": {"$ref": "#/components/schemas/AnthropicToolChoice"}, "thinking": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"const": "disabled"}}, "required": ["type"]}]}},
+              "tool_choice": {"$ref": "#/components/schemas/AnthropicToolChoice"}, "thinking": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"const": "disabled"}}, "required": ["type"]}]},
+              "output_config": {"type": ["object", "null"], "properties": {"format": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"const": "json_schema"}, "schema": \#(schema)}, "required": ["type", "schema"]}]}}, "additionalProperties": {"type": "null"}},
+              "metadata": {}, "service_tier": {}},
               "required": ["max_tokens", "messages"]},
             "CountTokens": {"type": "object", "properties": {"model": \#(model), "messages": {"$ref": "#/components/schemas/AnthropicMessages"},
               "system": {"anyOf": [{"$ref": "#/components/schemas/AnthropicTexts"}, {"type": "null"}]}, "tools": {"$ref": "#/components/schemas/AnthropicTools"},
@@ -128,12 +149,12 @@ extension OpenAPI {
             "OllamaOptions": {"type": ["object", "null"], "properties": {"temperature": \#(single), "top_k": \#(topK), "top_p": \#(share), "min_p": \#(unit), "typical_p": \#(share), "seed": \#(integer64),
               "stop": \#(texts), "repeat_penalty": {"type": ["number", "null"], "minimum": 0.01, "maximum": 100}, "presence_penalty": \#(penalty), "frequency_penalty": \#(penalty),
               "num_predict": {"type": ["integer", "null"], "minimum": -9223372036854775808, "maximum": \#(context), "description": "Below 0 for no limit; 0 is refused"},
-              "num_ctx": {}, "num_batch": {}, "num_gpu": {}, "num_thread": {}, "num_keep": {}, "use_mmap": {}, "repeat_last_n": {}}, "additionalProperties": {"type": "null"}},
+              \#(OllamaRequest.optionsOfServer.sorted().map { #""\#($0)": {}"# }.joined(separator: ", ")), "repeat_last_n": {}}, "additionalProperties": {"type": "null"}},
             "OllamaFormat": {"anyOf": [{"enum": ["json", "", null]}, {"type": ["object", "boolean"], "description": "A JSON Schema"}]},
             "OllamaChat": {"type": "object", "properties": {"model": \#(model), "messages": {"anyOf": [{"$ref": "#/components/schemas/Messages"}, {"type": ["array", "null"], "maxItems": 0}], "description": "None: the model is only loaded"}, "stream": \#(flag),
               "format": {"$ref": "#/components/schemas/OllamaFormat"}, "options": {"$ref": "#/components/schemas/OllamaOptions"}, "tools": {"$ref": "#/components/schemas/Tools"},
               "think": {"enum": [false, null]}, "keep_alive": {}}},
-            "OllamaGenerate": {"type": "object", "properties": {"model": \#(model), "prompt": {"type": ["string", "null"]}, "system": {"type": ["string", "null"]}, "raw": \#(flag), "stream": \#(flag),
+            "OllamaGenerate": {"type": "object", "properties": {"model": \#(model), "prompt": {"type": ["string", "null"]}, "system": {"type": ["string", "null"]}, "raw": \#(flag), "stream": \#(flag)\#(images),
               "format": {"$ref": "#/components/schemas/OllamaFormat"}, "options": {"$ref": "#/components/schemas/OllamaOptions"}, "think": {"enum": [false, null]}, "keep_alive": {}}},
             "Texts": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1, "maxItems": \#(context), "items": \#(token)},
               {"type": "array", "minItems": 1, "maxItems": \#(limits.embeddingInputs), "items": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1, "maxItems": \#(context), "items": \#(token)}]}}]},

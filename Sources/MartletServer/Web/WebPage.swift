@@ -46,8 +46,9 @@ enum WebPage {
         </style>
         </head>
         <body>
-        <header><h1>Martlet</h1><span id="model"></span><span id="status" role="status">…</span></header>
-        <main id="log" aria-live="polite" aria-label="Conversation" tabindex="0"></main>
+        <header><h1>Martlet</h1><span id="model"></span><span id="status">…</span></header>
+        <main id="log" aria-label="Conversation" tabindex="0"></main>
+        <div id="said" class="hidden" role="status"></div>
         <details>
         <summary>Parameters</summary>
         <label>Temperature <input id="temperature" type="number" min="0" max="5" step="0.1" placeholder="default"></label>
@@ -60,7 +61,7 @@ enum WebPage {
         <form id="form">
         <label class="hidden" for="text">Message</label>
         <textarea id="text" rows="1" placeholder="Message" title="Enter sends, Shift+Enter begins a new line" autofocus></textarea>
-        <input id="file" class="hidden" type="file" accept="image/png,image/jpeg,image/webp" multiple aria-label="Images">
+        <input id="file" hidden type="file" accept="image/png,image/jpeg,image/webp" multiple aria-label="Images">
         <button type="button" id="attach" aria-label="Attach images">Image</button>
         <button class="primary" id="send">Send</button>
         <button type="button" id="stop" hidden>Stop</button>
@@ -120,20 +121,30 @@ enum WebPage {
             const body = document.createElement("div"); message.body = body; markdown(body, textOf(message)); article.append(body);
             const footer = document.createElement("footer"); message.footer = footer; footer.append(message.note || "");
             const button = (name, action) => { const b = document.createElement("button"); b.type = "button"; b.className = "link"; b.textContent = name; b.onclick = action; footer.append(" ", b); };
-            if (!controller && message.role === "user") button("Edit", () => { $("text").value = textOf(message); messages = messages.slice(0, index); show(); $("text").focus(); });
-            if (!controller && message.role === "assistant" && index === messages.length - 1) button("Regenerate", () => { messages.pop(); answer(); });
+            if (!controller && message.role === "user") button("Edit", () => {
+              if ($("text").value.trim() && !confirm("Replace the message that you are writing?")) return;
+              const parts = Array.isArray(message.content) ? message.content : [];
+              images = parts.filter(p => p.type === "image_url").map(p => p.image_url.url); count();
+              $("text").value = textOf(message); messages = messages.slice(0, index); show(); grow(); $("text").focus();
+            });
+            if (!controller && message.role !== "user" && index === messages.length - 1) button(message.role === "error" ? "Retry" : "Regenerate", () => {
+              while (messages.length && messages[messages.length - 1].role !== "user") messages.pop();
+              answer();
+            });
             article.append(footer); log.append(article);
           });
           log.scrollTop = log.scrollHeight;
           $("stop").hidden = !controller; $("send").hidden = !!controller;
         }
         async function answer() {
-          const body = { messages: messages.filter(m => m.role !== "error").map(m => ({ role: m.role, content: m.content })), stream: true, stream_options: { include_usage: true } };
+          // Many templates want turns in turn: a question whose answer failed is not asked again.
+          const turns = messages.filter(m => m.role !== "error").filter((m, i, all) => m.role !== "user" || !all[i + 1] || all[i + 1].role !== "user");
+          const body = { messages: turns.map(m => ({ role: m.role, content: m.content })), stream: true, stream_options: { include_usage: true } };
           if ($("system").value) body.messages.unshift({ role: "system", content: $("system").value });
           for (const name of ["temperature", "top_p", "max_tokens", "seed"]) if ($(name).value !== "") body[name] = Number($(name).value);
           const message = { role: "assistant", content: "", note: "" };
           messages.push(message); controller = new AbortController(); show();
-          let first = 0, count = 0;
+          let first = 0, parts = 0;
           try {
             const response = await fetch("v1/chat/completions", { method: "POST", headers: headers(), body: JSON.stringify(body), signal: controller.signal });
             if (!response.ok) throw new Error((await response.json()).error.message);
@@ -148,9 +159,9 @@ enum WebPage {
                 const data = JSON.parse(event.slice(6));
                 if (data.error) throw new Error(data.error.message);
                 const delta = data.choices[0] && data.choices[0].delta.content;
-                if (delta) { message.content += delta; count++; first = first || performance.now(); }
+                if (delta) { message.content += delta; parts++; first = first || performance.now(); }
                 const seconds = (performance.now() - first) / 1000;
-                if (count > 1 && seconds > 0) message.note = (count / seconds).toFixed(1) + " tok/s";
+                if (parts > 1 && seconds > 0) message.note = (parts / seconds).toFixed(1) + " tok/s";
                 if (data.usage) message.note = data.usage.completion_tokens + " tokens" + (message.note ? ", " + message.note : "");
                 const log = $("log"), atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
                 markdown(message.body, message.content); message.footer.textContent = message.note;
@@ -161,7 +172,13 @@ enum WebPage {
             if (error.name === "AbortError") message.note = (message.note ? message.note + ", " : "") + "stopped";
             else { if (!message.content) messages.pop(); messages.push({ role: "error", content: String(error.message || error) }); }
           }
-          controller = null; show(); $("text").focus();
+          controller = null;
+          // Screen readers hear an answer once, as a whole.
+          if (messages.length) $("said").textContent = textOf(messages[messages.length - 1]);
+          const isElsewhere = document.activeElement !== document.body && !$("form").contains(document.activeElement);
+          show();
+          // Where a finger points, focus opens a keyboard over the answer.
+          if (!isElsewhere && matchMedia("(pointer: fine)").matches) $("text").focus();
         }
         $("form").onsubmit = event => {
           event.preventDefault();
@@ -169,8 +186,9 @@ enum WebPage {
           if (controller || (!text && !images.length)) return;
           const parts = images.map(url => ({ type: "image_url", image_url: { url } }));
           messages.push({ role: "user", content: images.length ? [...parts, { type: "text", text }] : text });
-          images = []; $("attach").textContent = "Image"; $("text").value = ""; grow(); answer();
+          images = []; count(); $("text").value = ""; grow(); answer();
         };
+        function count() { $("attach").textContent = images.length ? "Image (" + images.length + ")" : "Image"; }
         function grow() { const t = $("text"); t.style.height = "auto"; t.style.height = t.scrollHeight + 2 + "px"; }
         $("text").oninput = grow;
         $("text").onkeydown = event => { if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("form").requestSubmit(); } };
@@ -180,18 +198,20 @@ enum WebPage {
         $("attach").onclick = () => $("file").click();
         $("file").onchange = async () => {
           for (const file of $("file").files) images.push(await new Promise(done => { const r = new FileReader(); r.onload = () => done(r.result); r.readAsDataURL(file); }));
-          $("file").value = ""; $("attach").textContent = "Image (" + images.length + ")";
+          $("file").value = ""; count();
         };
+        // Written only where it changes.
+        function state(text) { if ($("status").textContent !== text) $("status").textContent = text; }
         async function look() {
           try {
             const ready = (await fetch("ready")).ok;
             const models = await (await fetch("v1/models", { headers: headers() })).json();
-            if (models.error) { $("status").textContent = models.error.message; return; }
+            if (models.error) return state(models.error.message);
             $("model").textContent = models.data[0].id;
             const metrics = await (await fetch("metrics", { headers: headers() })).text();
-            const read = name => { const found = metrics.match(new RegExp("^martlet:" + name + "\\{.*\\} (.*)$", "m")); return found ? Number(found[1]) : 0; };
-            $("status").textContent = (ready ? "ready" : "draining") + ", " + read("num_requests_running") + " running, " + read("num_requests_waiting") + " waiting";
-          } catch { $("status").textContent = "not reachable"; }
+            const read = name => { const found = metrics.match(new RegExp("^(?:martlet|vllm):" + name + "\\{.*\\} (.*)$", "m")); return found ? Number(found[1]) : 0; };
+            state((ready ? "ready" : "draining") + ", " + read("num_requests_running") + " running, " + read("num_requests_waiting") + " waiting");
+          } catch { state("not reachable"); }
         }
         look(); setInterval(look, 5000); show();
         </script>

@@ -75,11 +75,11 @@ extension RequestFields {
     /// The last message with a mark at its end.
     private static func open(_ message: Value) throws(APIError) -> Value {
         guard case .dictionary(var object) = message, object["role"]?.asString == "assistant",
-            let content = object["content"]?.asString
+            let content = object["content"], let open = MessageReader.appended(ChatTemplate.endMark + " ", to: content)
         else {
             throw .value("continue_final_message", "needs a last message of the assistant's that is text")
         }
-        object.set(.string("content"), .string(content + ChatTemplate.endMark + " "))
+        object.set(.string("content"), open)
         return .dictionary(object)
     }
 }

@@ -44,7 +44,7 @@ package struct CompletionRequest: Sendable {
     }
 
     /// What `max_tokens` is for text completions where it is not given, as in OpenAI's API. Chats end by themselves.
-    private static let defaultTextTokens = 16
+    package static let defaultTextTokens = 16
 
     /// Compiles the structure that answers are held to, before anything is begun.
     ///
@@ -73,10 +73,13 @@ package struct CompletionRequest: Sendable {
     /// What a choice begins with.
     func echoText(_ choice: Int) -> String { echo.texts.isEmpty ? "" : echo.texts[choice / parameters.n] }
 
-    /// - Parameter isCounted: only the prompt's tokens are asked for, however many these are.
+    /// - Parameters:
+    ///   - isCounted: only the prompt's tokens are asked for, however many these are.
+    ///   - textTokens: what `max_tokens` is for text completions where it is not given; nil for what the context leaves.
     /// - Throws: `APIError`, for what the caller did wrong.
     package init(
-        _ kind: Kind, _ document: Value, for model: ServedModel, isCounted: Bool = false
+        _ kind: Kind, _ document: Value, for model: ServedModel, isCounted: Bool = false,
+        textTokens: Int? = Self.defaultTextTokens
     ) throws(APIError) {
         var fields = try RequestFields(document)
         if let name = try fields.string("model"), !model.names.contains(name) { throw .modelNotFound(name) }
@@ -113,8 +116,8 @@ package struct CompletionRequest: Sendable {
             throw .unsupported("prompt_logprobs", "is not supported when 'stream' is true")
         }
         if parameters.bestOf != nil, streams { throw .unsupported("best_of", "is not supported when 'stream' is true") }
-        if kind == .text, parameters.maxTokens == nil {
-            parameters.maxTokens = max(Self.defaultTextTokens, parameters.minTokens)
+        if kind == .text, parameters.maxTokens == nil, let textTokens {
+            parameters.maxTokens = max(textTokens, parameters.minTokens)
         }
         structureField = try parameters.hold(to: fields.structure(model.limits), tools)
         if let logprobs, !(0...model.limits.logprobs).contains(logprobs) {
@@ -163,6 +166,11 @@ extension SamplingParameters {
         if let tools {
             if let requested, tools.isForced {
                 throw .value(requested.field, "must not be there where 'tool_choice' asks for a call")
+            }
+            if let requested, tools.format == .mistral {
+                throw .value(
+                    requested.field,
+                    "must not be there together with 'tools': this model's calls begin with a token that is no text")
             }
             if tools.format.needsSpecialTokens { skipSpecialTokens = false }
             structure = tools.structure(requested?.structure)

@@ -53,7 +53,7 @@ package struct CompletionResponse: Dialect {
         case .text:
             members.append(("text", .string(request.echoText(index) + completion.text)))
             if request.echo.hasLogprobs {
-                logprobs = echoLogprobs(index, completion.promptLogprobs ?? [], completion.logprobs ?? [])
+                logprobs = echoLogprobs(index, completion.promptLogprobs, completion.logprobs ?? [])
             }
         }
         members.append(("logprobs", logprobs))
@@ -89,7 +89,7 @@ package struct CompletionResponse: Dialect {
                 ("index", .int(index)), ("text", .string(request.echoText(index))),
                 (
                     "logprobs",
-                    request.echo.hasLogprobs ? echoLogprobs(index, output.promptLogprobs ?? [], []) : .null
+                    request.echo.hasLogprobs ? echoLogprobs(index, output.promptLogprobs, []) : .null
                 ),
                 ("finish_reason", .null),
             ]))
@@ -112,15 +112,15 @@ package struct CompletionResponse: Dialect {
     /// their texts are equal, and a stream has one for every token.
     func textFrame(_ index: Int) -> (before: String, after: String) {
         let empty = Value.string("")
-        let json = try? chunk(
+        let json = chunk(
             .dictionary([
                 ("index", .int(index)), kind == .chat ? ("delta", .dictionary([("content", empty)])) : ("text", empty),
                 ("logprobs", .null), ("finish_reason", .null),
             ])
-        ).json()
+        ).line
         // Quotes within strings are escaped, so this is the member, and nothing else.
         let member = kind == .chat ? #""content":"# : #""text":"#
-        guard let json, let range = json.ranges(of: member + #""""#).last else {
+        guard let range = json.ranges(of: member + #""""#).last else {
             preconditionFailure("a chunk has a text")
         }
         return (String(json[..<range.lowerBound]) + member, String(json[range.upperBound...]))
@@ -195,9 +195,9 @@ package struct CompletionResponse: Dialect {
             tops.insert(.null, at: 0)
         }
         var offset = offset
-        let offsets = tokens.map { token in
-            defer { offset += token.asString?.unicodeScalars.count ?? 0 }
-            return Value.int(offset)
+        let offsets = ((first.map { [$0] } ?? []) + logprobs.map(\.tokenID)).map { token in
+            defer { offset += width(token) }
+            return Value.int(max(0, offset))
         }
         return .dictionary([
             ("tokens", .list(tokens)), ("token_logprobs", .list(values)), ("top_logprobs", .list(tops)),
@@ -205,13 +205,24 @@ package struct CompletionResponse: Dialect {
         ])
     }
 
-    /// The prompt's tokens, then the answer's. Only the first answer to a prompt has the prompt's.
-    private func echoLogprobs(_ index: Int, _ prompt: [TokenLogprobs], _ answer: [TokenLogprobs]) -> Value {
-        guard index % request.parameters.n == 0 else {
-            return textLogprobs(answer, offset: request.echoText(index).unicodeScalars.count)
-        }
+    /// The prompt's tokens, then the answer's.
+    ///
+    /// - Parameter prompt: nil but for the first answer to a prompt.
+    private func echoLogprobs(_ index: Int, _ prompt: [TokenLogprobs]?, _ answer: [TokenLogprobs]) -> Value {
+        let end = request.echoText(index).unicodeScalars.count
+        guard let prompt else { return textLogprobs(answer, offset: end) }
+        let first = request.prompts[index / request.parameters.n].first
+        // A space that the first token has and the text has not (SentencePiece) lies before it.
         return textLogprobs(
-            prompt + answer, offset: 0, first: request.prompts[index / request.parameters.n].first)
+            prompt + answer, offset: end - (first.map(width) ?? 0) - width(prompt), first: first)
+    }
+
+    func width(_ tokens: [TokenLogprobs]) -> Int { tokens.reduce(0) { $0 + width($1.tokenID) } }
+
+    /// How many Unicode scalars a token adds to a text. Half of one counts where it begins.
+    private func width(_ token: Int) -> Int {
+        if request.parameters.skipSpecialTokens, llm.isSpecial(token) { return 0 }
+        return llm.tokenBytes(token).count { $0 & 0xC0 != 0x80 }
     }
 
     /// vLLM's: for each token of the prompt, `{id: {"logprob", "rank", "decoded_token"}}` of the most likely tokens and of

@@ -34,7 +34,7 @@ struct MessageReader {
             guard role == "assistant" else { throw .value("\(path).tool_calls", "is for messages of the assistant") }
             calls = try toolCalls(value, "\(path).tool_calls")
         }
-        var content = Value.string("")
+        var content: Value = seesImages ? .list([]) : .string("")
         if let value = object["content"], value.isPresent {
             content = try self.content(value, "\(path).content")
         } else if calls.isEmpty {
@@ -87,8 +87,15 @@ struct MessageReader {
         return seesImages ? .list(list) : .string(texts.joined(separator: "\n"))
     }
 
-    private static func part(_ text: String) -> Value {
+    static func part(_ text: String) -> Value {
         .dictionary([("type", .string("text")), ("text", .string(text))])
+    }
+
+    /// A content with more behind its text; nil where it doesn't end with one.
+    static func appended(_ text: String, to content: Value) -> Value? {
+        if let before = content.asString { return .string(before + text) }
+        guard let parts = content.array, let before = parts.last?["text"]?.asString else { return nil }
+        return .list(parts.dropLast() + [part(before + text)])
     }
 
     /// The file in a data URL (RFC 2397). Nothing is ever fetched for a request: the server would reach what its clients

@@ -23,6 +23,9 @@ extension Value {
         }
     }
 
+    /// As JSON on a line of a stream. Clients find the ends of lines by what Python's `splitlines` takes for them (httpx).
+    var line: String { (try? json(escapesLineEnds: true)) ?? "{}" }
+
     /// As error messages call it.
     var jsonTypeName: String {
         switch self {
