@@ -186,6 +186,21 @@ struct EmbeddingQueueTests {
         #expect(queue.schedule(PromptAllowance(0, perToken: 1, perPosition: 0)).map(\.count) == [16])
     }
 
+    @Test func urgentTextsDontWaitForALongOne() throws {
+        var queue = Self.queue(rows: 512, batched: 50)
+        try queue.add(RequestID(0), Self.tokens(200), .last, RequestTerms())
+        #expect(queue.schedule(.unlimited).map(\.count) == [50])
+        for (id, count, priority) in [(1, 20, 1), (2, 10, 2), (3, 5, 0)] {
+            try queue.add(RequestID(UInt64(id)), Self.tokens(count), .last, RequestTerms(priority: priority))
+        }
+        let entries = queue.schedule(.unlimited)
+        #expect(queue.running.map(\.id.value) == [2, 1, 0])
+        #expect(entries.map(\.start) == [0, 0, 50] && entries.map(\.count) == [10, 20, 20])
+        let finished = [Float](repeating: 1, count: 2).withUnsafeBufferPointer { queue.update(entries, $0) }
+        #expect(finished.map(\.id.value) == [2, 1])
+        #expect(queue.schedule(.unlimited).map(\.start) == [70])
+    }
+
     @Test func importantTextsComeFirstAndTheQueueIsBounded() throws {
         var queue = Self.queue(rows: 64, batched: 100, requests: 1, queued: 2)
         for index in 0..<3 {

@@ -86,6 +86,21 @@ import Testing
         #expect(counts == [3, 0, 0])
     }
 
+    /// Whichever answer is the best, the prompt is the same.
+    @Test func theBestOfSeveralAnswersHasThem() async throws {
+        let engine = try LLMEngineTests.engine(FakeModel(rowCount: 1000, sampledRows: 30))
+        var parameters = Self.parameters(1)
+        (parameters.n, parameters.bestOf) = (2, 6)
+        for seed in 0..<8 {
+            parameters.seed = UInt64(100 * seed)
+            var outputs: [RequestOutput] = []
+            for try await output in try await engine.submit(EngineRequest([1, 2, 3, 4], parameters)) {
+                outputs.append(output)
+            }
+            #expect(outputs.map { $0.promptLogprobs?.map(\.tokenID) } == [[2, 3, 4], nil], "seed \(seed)")
+        }
+    }
+
     @Test func aPromptThatGivesNaNFails() async throws {
         let engine = try LLMEngineTests.engine(FakeModel(rowCount: 1000, sampledRows: 30))
         let stream = try await engine.submit(EngineRequest([1, FakeModel.poison, 3], Self.parameters(1)))

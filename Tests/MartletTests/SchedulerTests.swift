@@ -176,6 +176,21 @@ import Testing
         try scheduler.add(Self.request(4, prompt: 20))
     }
 
+    @Test func whoWasPromisedAPlaceIsTakenThoughTheQueueIsFull() throws {
+        var limits = Self.limits
+        (limits.maxRequests, limits.maxQueuedRequests, limits.maxQueuedTokens) = (1, 1, 30)
+        var scheduler = Scheduler(rowCount: 640, limits: limits)
+        for id in 1...2 { try scheduler.add(Self.request(UInt64(id), prompt: 1)) }
+        #expect(Self.refusal(of: Self.request(3, prompt: 1), by: &scheduler) == .queueFull)
+        try scheduler.add(Self.request(3, prompt: 1), hasPlace: true)
+        #expect(scheduler.queueRoom == -1)
+        // Nothing was promised about its length.
+        let error = #expect(throws: EngineError.self) {
+            try scheduler.add(Self.request(4, prompt: 100), hasPlace: true)
+        }
+        #expect(error?.code == .queueFull)
+    }
+
     // MARK: Latency
 
     @Test func nextTokensComeBeforePrompts() throws {
@@ -261,6 +276,61 @@ import Testing
         #expect(output.entries.map(\.id.value) == [3, 1])
         _ = scheduler.update(output, DrawnTokens([7, 7]))
         #expect(scheduler.schedule().entries.map(\.id.value) == [1, 2])
+    }
+
+    private static func request(_ id: UInt64, prompt: Int, priority: Int) -> RequestState {
+        RequestState(
+            id: RequestID(id), prompt: (0..<prompt).map { Int32($0) }, limits: .init(maxTokens: 10),
+            terms: .init(priority: priority))
+    }
+
+    @Test func urgentRequestsDontWaitForALongPrompt() throws {
+        var scheduler = Scheduler(rowCount: 1000, limits: Self.limits)
+        try scheduler.add(Self.request(1, prompt: 100))
+        _ = scheduler.update(scheduler.schedule(), DrawnTokens([]))
+        for (id, priority) in [(2, 0), (3, 1), (4, 2)] {
+            try scheduler.add(Self.request(UInt64(id), prompt: 4, priority: priority))
+        }
+        // All that are more urgent, in their order; who is not takes its turn.
+        var output = scheduler.schedule()
+        #expect(Self.summary(output) == [[4, 0, 4], [3, 0, 4], [1, 16, 8]])
+        _ = scheduler.update(output, DrawnTokens([7, 7]))
+        output = scheduler.schedule()
+        #expect(Self.summary(output) == [[4, 4, 1], [3, 4, 1], [1, 24, 14]])
+        #expect(scheduler.checkInvariants() == [])
+    }
+
+    /// The allowance is all that a step has for prompts, and the prompt that runs would take it every time.
+    @Test func theAllowanceGoesToTheMoreUrgentFirst() throws {
+        var limits = Self.limits
+        limits.maxBatchedTokens = 100
+        var scheduler = Scheduler(rowCount: 1000, limits: limits)
+        let allowance = PromptAllowance(20, perToken: 1, perPosition: 0)
+        try scheduler.add(Self.request(1, prompt: 1, priority: 9))
+        _ = scheduler.update(scheduler.schedule(allowance), DrawnTokens([7]))
+        // The most urgent prompt keeps its place before one that comes later.
+        try scheduler.add(Self.request(2, prompt: 20, priority: 6))
+        try scheduler.add(Self.request(3, prompt: 200, priority: 0))
+        var output = scheduler.schedule(allowance)
+        #expect(Self.summary(output) == [[1, 1, 1], [2, 0, 20]])
+        _ = scheduler.update(output, DrawnTokens([7, 7]))
+        output = scheduler.schedule(allowance)
+        #expect(Self.summary(output) == [[1, 2, 1], [2, 20, 1], [3, 0, 20]])
+        _ = scheduler.update(output, DrawnTokens([7, 7]))
+        try scheduler.add(Self.request(4, prompt: 12, priority: 3))
+        output = scheduler.schedule(allowance)
+        #expect(Self.summary(output) == [[1, 3, 1], [2, 21, 1], [4, 0, 12], [3, 20, 8]])
+    }
+
+    /// What fits is what the estimate says, for the urgent as well; the one that runs goes on otherwise.
+    @Test func anUrgentRequestThatDoesNotFitTakesRowsFirst() throws {
+        var scheduler = Scheduler(rowCount: 64, limits: Self.limits)
+        try scheduler.add(Self.request(1, prompt: 50))
+        _ = scheduler.update(scheduler.schedule(), DrawnTokens([]))
+        try scheduler.add(Self.request(2, prompt: 30, priority: 1))
+        let output = scheduler.schedule()
+        #expect(output.preempted == [RequestID(1)])
+        #expect(Self.summary(output) == [[2, 0, 16]])
     }
 
     @Test func clientsThatWaitGetEqualShares() throws {

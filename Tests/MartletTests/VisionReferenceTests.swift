@@ -13,6 +13,7 @@ struct VisionReference: Sendable, CustomTestStringConvertible {
 
     static let all = ["llava15", "qwen2_5_vl", "qwen3_vl"].compactMap { SharedFixtures.url("models/\($0)") }
         .map(VisionReference.init)
+    static let llava = all.first { $0.testDescription == "llava15" }
 
     struct Case {
         let name: String

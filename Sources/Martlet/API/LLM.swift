@@ -27,7 +27,7 @@ public final class LLM: Sendable {
     private let chatTemplateArguments: [String: TemplateValue]
     let engine: LLMEngine
     /// Nil in models that don't see.
-    private let images: ImageEncoder?
+    let images: ImageEncoder?
     private let grammars: GrammarCache
 
     /// Loads a model.
@@ -162,7 +162,29 @@ public final class LLM: Sendable {
     ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
         // Before the words are tokenized: their number and length are bounded there.
         try parameters.validate()
-        let (tokens, features) = try await read(prompt)
+        var options = options
+        options.arrival = options.arrival ?? .now
+        var grammar: Grammar?
+        if let structure = parameters.structure {
+            grammar = try await grammars.grammar(structure, RequestTerms(options))
+        }
+        // The place in the queue comes first: images wait to be encoded, and no more of them than may.
+        let count = parameters.drawnCount
+        try engine.gauge.enter(count)
+        let request: EngineRequest
+        do throws(EngineError) {
+            request = try await self.request(prompt, parameters, options, grammar)
+        } catch {
+            engine.gauge.leave(count)
+            throw error
+        }
+        return try await engine.submit(request, places: count)
+    }
+
+    private func request(
+        _ prompt: Prompt, _ parameters: SamplingParameters, _ options: RequestOptions, _ grammar: Grammar?
+    ) async throws(EngineError) -> EngineRequest {
+        let (tokens, features) = try await read(prompt, RequestTerms(options))
         // A prompt of nothing but special tokens is no text yet.
         let continuesText = prompt.continuesText && tokens.contains { !tokenizer.isSpecial($0) }
         var request = EngineRequest(
@@ -171,11 +193,8 @@ public final class LLM: Sendable {
             decoder: StreamingDetokenizer(
                 tokenizer, skipSpecialTokens: parameters.skipSpecialTokens, continuesText: continuesText))
         request.features = features
-        if let structure = parameters.structure {
-            request.matcher = GrammarMatcher(
-                try await grammars.grammar(structure, RequestTerms(options)), continuesText: continuesText)
-        }
-        return try await engine.submitPromptly(request)
+        request.matcher = grammar.map { GrammarMatcher($0, continuesText: continuesText) }
+        return request
     }
 
     /// An id beyond 32 bits is no token; the engine refuses -1 by name.
@@ -186,7 +205,9 @@ public final class LLM: Sendable {
         try EngineRequest.check(Self.tokens(ids), vocabularySize: vocabularySize)
     }
 
-    private func read(_ prompt: Prompt) async throws(EngineError) -> (tokens: [Int32], features: TokenFeatures?) {
+    private func read(
+        _ prompt: Prompt, _ terms: RequestTerms
+    ) async throws(EngineError) -> (tokens: [Int32], features: TokenFeatures?) {
         switch prompt {
         case .text(let text): return (tokenizer.encode(text, addSpecialTokens: true), nil)
         case .tokens(let ids), .chat(let ids, [], _): return (Self.tokens(ids), nil)
@@ -194,7 +215,7 @@ public final class LLM: Sendable {
             guard let images else {
                 throw EngineError(.invalidPrompt, "the model does not see images", parameter: "image")
             }
-            let prompt = try await images.prompt(Self.tokens(ids), files)
+            let prompt = try await images.prompt(Self.tokens(ids), files, terms)
             return (prompt.tokens, prompt.features)
         }
     }

@@ -55,7 +55,7 @@ public struct TokenLogprobs: Sendable, Hashable {
     public var top: [Alternative]
 }
 
-/// When things happened to a request, counted from its arrival at the engine.
+/// When things happened to a request, counted from when it was asked for.
 public struct RequestTimings: Sendable, Hashable {
     /// Until its first token was part of a step.
     public var queued: Duration = .zero

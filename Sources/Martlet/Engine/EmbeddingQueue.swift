@@ -27,6 +27,7 @@ package struct EmbeddingQueue: Sendable {
     }
 
     package private(set) var waiting: [Text] = []
+    /// The most important first.
     package private(set) var running: [Text] = []
     private var waitingTokens = 0
     /// The last step left texts waiting although a place was free: rows or tokens were short.
@@ -86,9 +87,7 @@ package struct EmbeddingQueue: Sendable {
         if running.isEmpty { usedRows = 0 }
         var index = 0
         while budget > 0 {
-            if index == running.count {
-                guard admit() else { break }
-            }
+            guard admit(at: index) || index < running.count else { break }
             let start = running[index].computedCount
             let left = running[index].tokens.count - start
             let count = min(left, budget, allowance.tokens(from: start))
@@ -108,12 +107,16 @@ package struct EmbeddingQueue: Sendable {
         return entries
     }
 
-    /// Lets the most important text begin; of equals, the one that came first.
-    private mutating func admit() -> Bool {
+    /// Lets the most important text that waits begin, if it is more important than the running one at this place; of equals,
+    /// the one that came first. Otherwise a long text would hold it up until its end.
+    private mutating func admit(at place: Int) -> Bool {
         guard running.count < limits.maxRequests,
             var next = waiting.indices.first
         else { return false }
         for index in waiting.indices where waiting[index].terms.priority > waiting[next].terms.priority { next = index }
+        guard place == running.count || waiting[next].terms.priority > running[place].terms.priority else {
+            return false
+        }
         let rows = (waiting[next].tokens.count + Self.pageRows - 1) / Self.pageRows * Self.pageRows
         // Alone, a text always fits.
         guard usedRows == 0 || usedRows + rows <= rowCount else { return false }
@@ -123,7 +126,7 @@ package struct EmbeddingQueue: Sendable {
         text.firstRow = usedRows
         text.sum = Array(repeating: 0, count: width)
         usedRows += rows
-        running.append(text)
+        running.insert(text, at: place)
         return true
     }
 

@@ -52,7 +52,8 @@ extension LLMEngine {
         if !processor.isFinished { yield(processor.cancel()) }
     }
 
-    /// The choices with the largest sums of log-probabilities, the largest first; of equals, the one with the lower seed.
+    /// The choices with the largest sums of log-probabilities, the largest first; of equals, the one with the lower seed. The
+    /// best one has those of the prompt, which come with the first that was begun.
     private nonisolated func best(_ count: Int, of choices: [Choice]) async throws -> [RequestOutput] {
         let answers = try await withThrowingTaskGroup(of: RequestOutput?.self) { group in
             for choice in choices {
@@ -69,7 +70,11 @@ extension LLMEngine {
         }
         func rank(_ answer: RequestOutput) -> (Double, Int) { (-(answer.cumulativeLogprob ?? 0), answer.index) }
         var best = Array(answers.sorted { rank($0) < rank($1) }.prefix(count))
-        for index in best.indices { best[index].index = index }
+        let promptLogprobs = answers.first { $0.index == 0 }?.promptLogprobs
+        for index in best.indices {
+            best[index].index = index
+            best[index].promptLogprobs = index == 0 ? promptLogprobs : nil
+        }
         return best
     }
 }

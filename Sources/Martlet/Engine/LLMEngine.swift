@@ -98,44 +98,28 @@ public actor LLMEngine {
         thread.stop()
     }
 
-    /// Takes a request that finds the queue full no later than now, even where a step goes on.
-    ///
-    /// - Throws: why the request is refused.
-    package nonisolated func submitPromptly(
-        _ request: EngineRequest
-    ) async throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-        let count = request.parameters.drawnCount
-        try gauge.enter(count)
-        return try await submitAnnounced(request, count)
-    }
-
-    private func submitAnnounced(
-        _ request: EngineRequest, _ count: Int
-    ) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
-        // Behind `submit`, which publishes what room is left: in between others would find a place that there is not, and wait
-        // for the end of a step to hear so.
-        defer { gauge.arrive(count) }
-        return try submit(request)
-    }
-
     /// Takes a request.
     ///
+    /// - Parameter places: that it has got from the gauge, one for each answer; none where it has not asked.
     /// - Returns: its outputs. Whoever stops reading them, or cancels the task that does, ends the request before the
     ///   next step. An error of the request is thrown here as an `EngineError`.
     /// - Throws: why the request is refused.
-    package func submit(_ request: EngineRequest) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
+    package func submit(
+        _ request: EngineRequest, places: Int = 0
+    ) throws(EngineError) -> AsyncThrowingStream<RequestOutput, any Error> {
         var request = request
         let arrival = request.options.arrival ?? .now
         request.options.arrival = arrival
         request.options.turn = request.options.turn ?? SharedTurn()
-        defer { gauge.publish(room: scheduler.queueRoom) }
+        defer { gauge.publish(room: scheduler.queueRoom, arrived: places) }
         guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
         try request.validate(vocabularySize: runner.vocabularySize)
 
         var choices: [Choice] = []
         do {
             for index in 0..<request.parameters.drawnCount {
-                choices.append(try add(request, RequestID(nextID, choice: index), arrival: arrival))
+                let id = RequestID(nextID, choice: index)
+                choices.append(try add(request, id, arrival: arrival, hasPlace: index < places))
             }
         } catch {
             // All or none.
@@ -152,7 +136,7 @@ public actor LLMEngine {
     }
 
     private func add(
-        _ request: EngineRequest, _ id: RequestID, arrival: ContinuousClock.Instant
+        _ request: EngineRequest, _ id: RequestID, arrival: ContinuousClock.Instant, hasPlace: Bool
     ) throws(EngineError) -> Choice {
         var parameters = request.parameters
         // Answers are ranked by these.
@@ -169,7 +153,7 @@ public actor LLMEngine {
                 limits: .init(
                     maxTokens: parameters.maxTokens ?? .max, minTokens: parameters.minTokens, stopTokens: stopTokens),
                 terms: RequestTerms(request.options), features: request.features,
-                wantsPromptLogits: promptLogprobs != nil))
+                wantsPromptLogits: promptLogprobs != nil), hasPlace: hasPlace)
         let (events, continuation) = AsyncThrowingStream<TokenEvent, any Error>.makeStream()
         active[id] = ActiveRequest(
             sampling: SamplingState(

@@ -1,35 +1,50 @@
 import Synchronization
 
-/// Tells whether the queue has room without asking the engine, which answers only between two steps: who finds it full learns
-/// so at once. The engine itself has the last word.
+/// The places in the queue, known without asking the engine, which answers only between two steps: who finds the queue full
+/// learns so at once, and who has got a place keeps it.
+///
+/// A place may go while its request is on its way, when a step begins that lets fewer requests run than it seemed. The engine
+/// takes the request all the same, for it could say no only behind that step. So up to `maxRequests` more may wait than
+/// should, and nobody new comes until they are gone.
 final class QueueGauge: Sendable {
-    /// Requests that may come, as of the last step or submission; negative where others took the places that they came for.
-    private let room: Atomic<Int>
-    /// Requests on their way to the engine.
-    private let coming = Atomic(0)
+    private struct Places {
+        /// Requests that may come, as of the last step or submission; negative where others took the places that they came for.
+        var room: Int
+        /// Requests with a place, on their way to the engine.
+        var coming = 0
+    }
 
-    init(room: Int) { self.room = Atomic(room) }
+    // Both at once: who has come is in the room that is left.
+    private let places: Mutex<Places>
+
+    init(room: Int) { places = Mutex(Places(room: room)) }
 
     /// - Throws: `queueFull` where not even one request has a place.
     func check() throws(EngineError) {
-        guard coming.load(ordering: .relaxed) < room.load(ordering: .relaxed) else { throw Self.full }
+        guard places.withLock({ $0.room > $0.coming }) else { throw Self.full }
     }
 
-    /// Announces requests.
+    /// Gets places. They are given back by `publish` when the engine has the requests, or else by `leave`.
     ///
-    /// - Throws: `queueFull`.
+    /// - Throws: `queueFull` where there are fewer; none is taken then.
     func enter(_ count: Int) throws(EngineError) {
-        guard coming.add(count, ordering: .relaxed).newValue > room.load(ordering: .relaxed) else { return }
-        coming.subtract(count, ordering: .relaxed)
-        throw Self.full
+        let isIn = places.withLock { places in
+            guard count <= places.room - places.coming else { return false }
+            places.coming += count
+            return true
+        }
+        guard isIn else { throw Self.full }
+    }
+
+    /// Gives places back that nobody comes for.
+    func leave(_ count: Int) { places.withLock { $0.coming -= count } }
+
+    /// What room is left, now that some of those on their way have come.
+    func publish(room: Int, arrived count: Int = 0) {
+        places.withLock { $0 = Places(room: room, coming: $0.coming - count) }
     }
 
     private static var full: EngineError {
         EngineError(.queueFull, "too many requests are waiting already; try again later")
     }
-
-    /// The requests have come.
-    func arrive(_ count: Int) { coming.subtract(count, ordering: .relaxed) }
-
-    func publish(room count: Int) { room.store(count, ordering: .relaxed) }
 }

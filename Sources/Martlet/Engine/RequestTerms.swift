@@ -54,12 +54,25 @@ extension RequestTerms {
     }
 }
 
+extension RequestTerms {
+    /// For what is done before the engine has the request.
+    ///
+    /// - Throws: `queueTimeout` or `deadlineExceeded` where its time is over, or its task cancelled.
+    func checkIsWanted() throws(EngineError) {
+        guard !Task.isCancelled else { throw .cancelled }
+        if let why = expiry(at: .now, hasRun: false) { throw EngineError(why) }
+    }
+}
+
 extension RequestState {
     /// Whether the request's time is over.
     func expiry(at now: ContinuousClock.Instant) -> RequestTerms.Expiry? { terms.expiry(at: now, hasRun: hasRun) }
 }
 
 extension EngineError {
+    /// Of a task that is cancelled before the engine has its request; nobody reads it.
+    static var cancelled: EngineError { EngineError(.deadlineExceeded, "the request was cancelled") }
+
     init(_ expiry: RequestTerms.Expiry) {
         switch expiry {
         case .queueTimeout: self.init(.queueTimeout, "the request waited for its turn too long")

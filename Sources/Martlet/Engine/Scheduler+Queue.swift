@@ -15,8 +15,9 @@ extension Scheduler {
 
     /// Queues a request. Its `maxTokens` is cut to what fits the context and the pool.
     ///
+    /// - Parameter hasPlace: it was promised a place in the queue (`QueueGauge`).
     /// - Throws: `contextLengthExceeded` or `cacheTooSmall` when it could never generate a token, `queueFull`.
-    package mutating func add(_ request: consuming RequestState) throws(EngineError) {
+    package mutating func add(_ request: consuming RequestState, hasPlace: Bool = false) throws(EngineError) {
         let promptCount = request.promptCount
         guard promptCount < limits.contextLength else {
             throw EngineError(
@@ -30,7 +31,10 @@ extension Scheduler {
                 "the prompt has \(promptCount) tokens; the KV cache of \(memory.pool.rowCount) tokens "
                     + "has room for \(memory.pool.rowCount - 1)", parameter: "prompt")
         }
-        try queue.checkRoom(for: promptCount, limits, places: openPlaces)
+        guard hasPlace || queueRoom > 0 else {
+            throw EngineError(.queueFull, "\(queue.newCount) requests are waiting already; try again later")
+        }
+        try queue.checkTokens(promptCount, limits)
         let room = maxRequestTokens - promptCount
         if request.limits.maxTokens > room { (request.limits.maxTokens, request.limits.isOpenEnded) = (room, true) }
         request.account = shares.join(request.terms.client)

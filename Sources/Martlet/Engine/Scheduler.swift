@@ -36,6 +36,8 @@ package struct Scheduler: ~Copyable {
         var prompts: PromptAllowance
         /// Rows of logits beyond one for each request: for drafts, and for the log-probabilities of prompts.
         var extraRows: Int
+        /// Whether requests that wait may begin: nobody new where rows are short, or where the next one does not fit.
+        var admits = true
     }
 
     package init(rowCount: Int, limits: SchedulerLimits) {
@@ -64,20 +66,19 @@ package struct Scheduler: ~Copyable {
         var budget = Budget(
             tokens: limits.maxBatchedTokens, prompts: allowance,
             extraRows: limits.maxSampledRows - limits.maxRequests)
-        var rowsRanOut = false
-        scheduleNextTokens(&budget, &rowsRanOut)
+        scheduleNextTokens(&budget)
         if output.entries.isEmpty { budget.prompts = .unlimited }
-        schedulePrompts(&budget, &rowsRanOut)
-        // Where rows are short, nobody new. But who was alone and gave up its rows itself, as it held copies of shared ones,
-        // begins again at once.
-        if !rowsRanOut || running.isEmpty { scheduleWaiting(&budget) }
+        schedulePrompts(&budget)
+        // Who was alone and gave up its rows itself, as it held copies of shared ones, begins again at once.
+        if running.isEmpty { budget.admits = true }
+        scheduleWaiting(&budget)
         hasBacklog = !queue.requests.isEmpty && running.count < limits.maxRequests
         counters.peakRows = max(counters.peakRows, memory.usedCount)
         return output
     }
 
     /// Requests of which one known token is left. They get that before any gets room for a draft.
-    private mutating func scheduleNextTokens(_ budget: inout Budget, _ rowsRanOut: inout Bool) {
+    private mutating func scheduleNextTokens(_ budget: inout Budget) {
         var waiting = running.count { $0.uncomputedCount == 1 }
         var index = 0
         while index < running.count && budget.tokens > 0 {
@@ -90,7 +91,7 @@ package struct Scheduler: ~Copyable {
             }
             while memory.availableCount < 1 {
                 preemptLast()
-                rowsRanOut = true
+                budget.admits = false
                 // It was the last itself, and all that are more important are scheduled already.
                 if index == running.count { return }
             }
@@ -102,30 +103,43 @@ package struct Scheduler: ~Copyable {
         }
     }
 
-    /// Requests of which more known tokens are left.
-    private mutating func schedulePrompts(_ budget: inout Budget, _ rowsRanOut: inout Bool) {
+    /// Requests of which more known tokens are left. More urgent ones that wait begin before them: a long prompt may take all
+    /// that prompts get, step after step.
+    private mutating func schedulePrompts(_ budget: inout Budget) {
+        // Those that begin meanwhile are behind these, and part of the step.
+        let count = running.count
+        var priority: Int?
         var index = 0
-        while index < running.count && budget.tokens > 0 {
+        while index < min(count, running.count) && budget.tokens > 0 {
             defer { index += 1 }
             guard running[index].uncomputedCount > 1 else { continue }
+            if priority != running[index].terms.priority {
+                priority = running[index].terms.priority
+                scheduleWaiting(&budget, above: priority)
+            }
             // Another request may have computed what comes next.
             memory.reusePrefix(&running[index])
             let wanted = chunk(of: running[index], budget)
             // The last may be part of this step already; it is short of rows itself, then, before long.
-            while memory.availableCount < wanted, running.count - 1 > index,
+            while memory.availableCount < wanted, running.count - 1 > index, running.count <= count,
                 running[running.count - 1].uncomputedCount > 0
             {
                 preemptLast()
-                rowsRanOut = true
+                budget.admits = false
             }
-            let count = min(wanted, memory.availableCount)
-            if count < wanted { rowsRanOut = true }
-            if count > 0 { compute(index, count, &budget) }
+            let chunk = min(wanted, memory.availableCount)
+            if chunk < wanted { budget.admits = false }
+            if chunk > 0 { compute(index, chunk, &budget) }
         }
     }
 
-    private mutating func scheduleWaiting(_ budget: inout Budget) {
-        while budget.tokens > 0, memory.table.freeSlotCount > 0, let next = queue.next(shares) {
+    /// Lets requests begin that wait.
+    ///
+    /// - Parameter priority: only those of a higher one; nil for all.
+    private mutating func scheduleWaiting(_ budget: inout Budget, above priority: Int? = nil) {
+        while budget.admits, budget.tokens > 0, memory.table.freeSlotCount > 0,
+            let next = queue.next(shares, above: priority)
+        {
             var request = queue.remove(at: next)
             guard memory.admit(&request) else { preconditionFailure("slots were counted before") }
             // Copies of shared rows (`RequestMemory.align`) are in no estimate.
@@ -134,6 +148,7 @@ package struct Scheduler: ~Copyable {
                 memory.release(&request, keeps: true)
                 request.withdraw()
                 queue.insert(request)
+                budget.admits = false
                 return
             }
             running.append(request)

@@ -7,14 +7,11 @@ struct WaitingQueue: Sendable {
     private(set) var newCount = 0
 
     /// - Parameter places: how many of the requests the next step can let run.
-    /// - Returns: how many more may come; negative where places went since they did.
+    /// - Returns: how many more may come; negative where places went since they did, or were promised.
     func room(_ limits: SchedulerLimits, places: Int) -> Int { limits.maxQueuedRequests + places - newCount }
 
     /// - Throws: `queueFull`. A single request is never too long to wait.
-    func checkRoom(for promptCount: Int, _ limits: SchedulerLimits, places: Int) throws(EngineError) {
-        guard room(limits, places: places) > 0 else {
-            throw EngineError(.queueFull, "\(newCount) requests are waiting already; try again later")
-        }
+    func checkTokens(_ promptCount: Int, _ limits: SchedulerLimits) throws(EngineError) {
         guard newCount == 0 || newTokenCount + promptCount <= limits.maxQueuedTokens else {
             throw EngineError(
                 .queueFull, "requests with \(newTokenCount) prompt tokens are waiting already; try again later")
@@ -40,9 +37,12 @@ struct WaitingQueue: Sendable {
 
     /// Who runs next: of the highest priority, whoever has run before; else of the client that got the fewest tokens, the
     /// one that came first.
-    func next(_ shares: borrowing FairShare) -> Int? {
+    ///
+    /// - Parameter priority: nobody, unless of a higher one.
+    func next(_ shares: borrowing FairShare, above priority: Int? = nil) -> Int? {
         guard var best = requests.indices.first else { return nil }
         for index in requests.indices.dropFirst() where precedes(index, best, shares) { best = index }
+        if let priority, requests[best].terms.priority <= priority { return nil }
         return best
     }
 

@@ -39,7 +39,7 @@ final class GrammarCache: Sendable {
             }
         }
         guard let result else {
-            if Task.isCancelled { throw EngineError(.deadlineExceeded, "the request was cancelled") }
+            if Task.isCancelled { throw .cancelled }
             throw EngineError(deadline == terms.queueDeadline ? .queueTimeout : .deadline)
         }
         return try result.get()

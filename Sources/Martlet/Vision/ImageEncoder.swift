@@ -37,10 +37,12 @@ actor ImageEncoder {
 
     /// What the tower makes of image files.
     ///
-    /// - Throws: `EngineError` that says which file is no image that the model can see.
-    func encode(_ files: [Data]) throws(EngineError) -> [ImagePrompt.Source] {
+    /// - Parameter terms: of the request. Where nobody waits for it any more the rest is left.
+    /// - Throws: `EngineError` that says which file is no image that the model can see; `queueTimeout`, `deadlineExceeded`.
+    func encode(_ files: [Data], _ terms: RequestTerms) throws(EngineError) -> [ImagePrompt.Source] {
         var sources: [ImagePrompt.Source] = []
         for (index, file) in files.enumerated() {
+            try terms.checkIsWanted()
             do throws(EngineError) {
                 sources.append(try encode(file))
             } catch {
@@ -51,8 +53,8 @@ actor ImageEncoder {
     }
 
     /// The prompt in which the images stand where the tokens have place for them.
-    func prompt(_ tokens: [Int32], _ files: [Data]) throws(EngineError) -> ImagePrompt {
-        try ImagePrompt(tokens, encode(files), for: runner)
+    func prompt(_ tokens: [Int32], _ files: [Data], _ terms: RequestTerms) throws(EngineError) -> ImagePrompt {
+        try ImagePrompt(tokens, encode(files, terms), for: runner)
     }
 
     private func encode(_ file: Data) throws(EngineError) -> ImagePrompt.Source {

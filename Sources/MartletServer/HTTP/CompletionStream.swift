@@ -33,6 +33,7 @@ final class CompletionStream: Sendable {
             do {
                 opened.append(try await request.open(index, on: model.llm))
             } catch {
+                try Task.checkCancellation()
                 if error.code == .queueFull, index > 0 { break }
                 throw APIError(error, prompt: request.kind.promptField)
             }

@@ -23,6 +23,7 @@ extension CompletionRequest {
         do {
             return try await answers(on: llm, observe: observe)
         } catch let error as EngineError {
+            try Task.checkCancellation()
             throw APIError(error, prompt: kind.promptField)
         }
     }
