@@ -1,9 +1,10 @@
 import Foundation
-import Martlet
 import MartletCheckpoints
 import MartletGraph
 import TestSupport
 import Testing
+
+@testable import Martlet
 
 /// Vectors of texts: equal to the reference, and to the bit whatever the engine does besides.
 struct EmbeddingTests {
@@ -99,6 +100,29 @@ struct EmbeddingTests {
             for answer in answers { #expect(try await answer.value.tokens.count == 20) }
             #expect(await engine.statistics.runningRequests == 0)
         }
+    }
+
+    /// The list is longer than what may run and wait, beside another that is: both are done.
+    @Test(.enabled(if: SmolLM2.isPresent, Comment(rawValue: SmolLM2.absence)))
+    func listsShareAFullQueue() async throws {
+        var options = LoadOptions()
+        (options.contextLength, options.maxRequests) = (64, 1)
+        var engineOptions = EngineOptions()
+        engineOptions.maxQueuedRequests = 2
+        let llm = try await LLM.load(SharedFixtures.smolLM2?.path ?? "", options: options, engine: engineOptions)
+        let prompts = (1...8).map { Prompt.tokens(Array(1...$0)) }
+        let expected = try await llm.embed(prompts)
+        let lists = try await withThrowingTaskGroup(of: [Embedding].self) { group in
+            for _ in 0..<2 { group.addTask { try await llm.embed(prompts) } }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(lists == [expected, expected])
+        // Who finds no place is told so, and no place is lost.
+        try llm.engine.embeddingGauge.enter(3)
+        let full = await #expect(throws: EngineError.self) { try await llm.embed(prompts) }
+        #expect(full?.code == .queueFull)
+        llm.engine.embeddingGauge.leave(3)
+        #expect(try await llm.embed(prompts) == expected)
     }
 
     @Test func whatCannotBeIsRefused() async throws {

@@ -194,6 +194,9 @@ import Testing
         #expect(error?.code == .samplingFailed)
         #expect(try await Answer(good).tokens.count == 10)
         #expect(await engine.statistics.usedCacheRows == 0)
+        // Nothing that led to them stays: the good one's token of prompt, and its answer but the last.
+        #expect(await engine.statistics.idleCacheRows == 10)
+        #expect(await engine.cacheViolations == [])
     }
 
     // MARK: Refusals

@@ -4,26 +4,38 @@ import Testing
 @testable import Martlet
 
 struct QuietThreadTests {
-    @Test func workIsDoneOneAfterTheOtherOnAThreadThatGivesWay() async {
+    private struct Finding: Sendable {
+        let index: Int
+        /// Threads that work, and their nice value, where it is quiet and where it is not.
+        let company: Int
+        let quiet: Int32
+        let usual: Int32
+    }
+
+    @Test func workIsDoneOneAfterTheOtherAndGivesWayWhereItIsQuiet() async {
         let thread = QuietThread()
         let own = Self.niceness(of: getpid())
         let running = Counter()
-        let results = await withTaskGroup(of: (Int, Int32, Int)?.self, returning: [(Int, Int32, Int)].self) { group in
+        let results = await withTaskGroup(of: Finding?.self, returning: [Finding].self) { group in
             for index in 0..<20 {
                 group.addTask {
                     await thread.run {
                         let company = running.enter()
-                        Thread.sleep(forTimeInterval: 0.001)
-                        running.leave()
-                        return (index, Self.niceness(of: 0), company)
+                        defer { running.leave() }
+                        let quiet = QuietThread.quietly {
+                            Thread.sleep(forTimeInterval: 0.001)
+                            return Self.niceness(of: 0)
+                        }
+                        return Finding(index: index, company: company, quiet: quiet, usual: Self.niceness(of: 0))
                     }
                 }
             }
             return await group.reduce(into: []) { if let result = $1 { $0.append(result) } }
         }
-        #expect(Set(results.map(\.0)) == Set(0..<20))
-        #expect(results.allSatisfy { $0.1 == min(own + 10, 19) })
-        #expect(results.allSatisfy { $0.2 == 1 }, "never two at a time")
+        #expect(Set(results.map(\.index)) == Set(0..<20))
+        #expect(results.allSatisfy { $0.quiet == min(own + 10, 19) })
+        #expect(results.allSatisfy { $0.usual == own }, "locks that others wait for are held here")
+        #expect(results.allSatisfy { $0.company == 1 }, "never two at a time")
         #expect(Self.niceness(of: getpid()) == own)
         // And again once there was nothing to do.
         #expect(await thread.run { 5 } == 5)

@@ -13,9 +13,11 @@ import Testing
             limits: .init(maxTokens: maxTokens, stopTokens: stopTokens))
     }
 
-    static func refusal(of request: RequestState, by scheduler: inout Scheduler) -> EngineError.Code? {
+    static func refusal(
+        of request: RequestState, by scheduler: inout Scheduler, hasPlace: Bool = false
+    ) -> EngineError.Code? {
         do {
-            try scheduler.add(request)
+            try scheduler.add(request, hasPlace: hasPlace)
             return nil
         } catch {
             return error.code
@@ -185,10 +187,7 @@ import Testing
         try scheduler.add(Self.request(3, prompt: 1), hasPlace: true)
         #expect(scheduler.queueRoom == -1)
         // Nothing was promised about its length.
-        let error = #expect(throws: EngineError.self) {
-            try scheduler.add(Self.request(4, prompt: 100), hasPlace: true)
-        }
-        #expect(error?.code == .queueFull)
+        #expect(Self.refusal(of: Self.request(4, prompt: 100), by: &scheduler, hasPlace: true) == .queueFull)
     }
 
     // MARK: Latency
@@ -244,6 +243,16 @@ import Testing
             #expect(count == PromptAllowance.smallestChunk || remaining(after: count) > -1e-6)
             #expect(remaining(after: count + 1) < 1e-6)
         }
+    }
+
+    /// Prompts and texts for embeddings share a step's allowance; texts begin with a first chunk even where nothing is left.
+    @Test func whatPromptsLeaveOfTheAllowanceIsForOthers() {
+        let allowance = PromptAllowance(100, perToken: 1, perPosition: 0.01)
+        #expect(abs(allowance.rest(afterTokens: 40, positions: 1000).remaining - 50) < 1e-9)
+        #expect(allowance.rest(afterTokens: 0, positions: 0).remaining == 100)
+        let spent = allowance.rest(afterTokens: 500, positions: 0)
+        #expect(spent.tokens(from: 0) == PromptAllowance.smallestChunk)
+        #expect(PromptAllowance.unlimited.rest(afterTokens: 500, positions: 9).tokens(from: 0) == .max)
     }
 
     // MARK: Order
@@ -542,6 +551,44 @@ import Testing
         #expect(scheduler.memory.usedCount == 1)
     }
 
+    /// Logits that are no numbers may come of what is in the rows: nobody else gets these. A request that may choose no token has
+    /// rows like any other.
+    @Test(arguments: [false, true]) func whatMayBeWrongIsNotCached(isDistrusted: Bool) throws {
+        var limits = Self.limits
+        (limits.cachesPrefixes, limits.maxBatchedTokens) = (true, 64)
+        var scheduler = Scheduler(rowCount: 256, limits: limits)
+        // Another context branches off after 10 tokens.
+        let other = (0..<10).map { Int32($0) } + [100, 101]
+        try scheduler.add(RequestState(id: RequestID(1), prompt: other, limits: .init(maxTokens: 1)))
+        _ = scheduler.update(scheduler.schedule(), DrawnTokens([7]))
+        #expect(scheduler.memory.prefixes.rowCount == 12)
+        try scheduler.add(Self.request(2, prompt: 30))
+        let output = scheduler.schedule()
+        #expect(Self.summary(output) == [[2, 10, 20]])
+        if isDistrusted { scheduler.distrust(at: 0) }
+        #expect(scheduler.update(output, DrawnTokens([nil])).map(\.finishReason) == [.error])
+        #expect(scheduler.memory.prefixes.rowCount == (isDistrusted ? 12 : 32))
+        #expect(scheduler.memory.usedCount == 0)
+        #expect(scheduler.checkInvariants() == [])
+        scheduler.clearPrefixCache()
+        #expect(scheduler.memory.pool.freeCount == 256 && scheduler.memory.prefixes.nodeCount == 0)
+    }
+
+    /// Two that share wrong rows: the one that ends last takes them along.
+    @Test func wrongRowsGoWithTheLastThatHasThem() throws {
+        var limits = Self.limits
+        (limits.cachesPrefixes, limits.maxBatchedTokens) = (true, 64)
+        var scheduler = Scheduler(rowCount: 256, limits: limits)
+        for id in 1...2 { try scheduler.add(Self.request(UInt64(id), prompt: 30)) }
+        let output = scheduler.schedule()
+        #expect(Self.summary(output) == [[1, 0, 30], [2, 29, 1]])
+        for index in 0...1 { scheduler.distrust(at: index) }
+        _ = scheduler.update(output, DrawnTokens([nil, nil]))
+        #expect(scheduler.memory.prefixes.rowCount == 0 && scheduler.memory.prefixes.nodeCount == 0)
+        #expect(scheduler.memory.pool.freeCount == 256)
+        #expect(scheduler.checkInvariants() == [])
+    }
+
     /// Random arrivals, prompts, lengths, priorities, drafts and aborts in a pool that is far too small, with and without
     /// cached prefixes: every step stays in its bounds, every request that isn't aborted gets exactly its tokens, and the
     /// pool is empty at the end.
@@ -598,6 +645,8 @@ import Testing
                     produced[id] = nil
                 }
             } else {
+                // Forgets what is cached of its context when it ends.
+                if generator.below(20) == 0, let entry = output.entries.first { scheduler.distrust(at: entry.index) }
                 for update in scheduler.update(output, draw(output, scheduler.running, &generator)) {
                     produced[update.id, default: 0] += 1
                     guard update.finishReason != nil else { continue }

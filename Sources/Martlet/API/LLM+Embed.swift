@@ -18,19 +18,11 @@ extension LLM {
     ) async throws -> [Embedding] {
         var options = options
         options.turn = options.turn ?? SharedTurn()
-        return try await withThrowingTaskGroup(of: (Int, Embedding).self) { [options] group in
-            var embeddings = [Embedding?](repeating: nil, count: prompts.count)
-            for (index, prompt) in prompts.enumerated() {
-                if index >= concurrency, let (done, embedding) = try await group.next() { embeddings[done] = embedding }
-                group.addTask {
-                    let tokens = try self.embeddingTokens(prompt)
-                    var vector = try await self.engine.embed(tokens, pooling, options)
-                    if isNormalized { vector.normalize() }
-                    return (index, Embedding(vector: vector, promptTokens: tokens.count))
-                }
-            }
-            for try await (done, embedding) in group { embeddings[done] = embedding }
-            return embeddings.compactMap { $0 }
+        return try await Self.map(placesOf: prompts.count, atOnce: concurrency) { [options] index in
+            let tokens = try self.embeddingTokens(prompts[index])
+            var vector = try await self.engine.embed(tokens, pooling, options)
+            if isNormalized { vector.normalize() }
+            return Embedding(vector: vector, promptTokens: tokens.count)
         }
     }
 

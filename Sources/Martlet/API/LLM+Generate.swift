@@ -24,18 +24,9 @@ extension LLM {
     package func generate(
         _ prompts: [Prompt], _ parameters: SamplingParameters, observe: @escaping @Sendable (Int, RequestOutput) -> Void
     ) async throws -> [Completion] {
-        try await withThrowingTaskGroup(of: (Int, Completion).self) { group in
-            var completions = [Completion?](repeating: nil, count: prompts.count)
-            for index in prompts.indices {
-                if index >= concurrency, let (done, completion) = try await group.next() {
-                    completions[done] = completion
-                }
-                group.addTask {
-                    (index, try await Completion(self.generate(prompts[index], parameters)) { observe(index, $0) })
-                }
-            }
-            for try await (done, completion) in group { completions[done] = completion }
-            return completions.compactMap { $0 }
+        // Each prompt has several answers at a time, perhaps.
+        try await Self.map(placesOf: prompts.count, atOnce: concurrency / max(1, parameters.drawnCount)) { index in
+            try await Completion(self.generate(prompts[index], parameters)) { observe(index, $0) }
         }
     }
 }

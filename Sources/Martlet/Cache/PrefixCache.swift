@@ -236,6 +236,19 @@ package struct PrefixCache: Sendable {
         }
     }
 
+    /// Frees the rows of the path to a node, from its end up to where somebody locks it or other contexts branch off.
+    package mutating func forget(pathTo node: Int, from pool: inout KVCacheManager) {
+        var node = node
+        while nodes[node].parent >= 0, nodes[node].lockCount == 0, nodes[node].children.isEmpty {
+            let (leaf, rows) = (node, nodes[node].rows)
+            node = nodes[leaf].parent
+            for row in rows { pool.release(row) }
+            rowCount -= rows.count
+            evictableCount -= rows.count
+            removeIdleLeaf(leaf)
+        }
+    }
+
     private mutating func removeIdleLeaf(_ leaf: Int) {
         let (parent, first) = (nodes[leaf].parent, nodes[leaf].tokens[0])
         unlinkLeaf(leaf)

@@ -122,7 +122,8 @@ package struct RequestMemory: ~Copyable {
 
     /// Takes back all that a request holds.
     ///
-    /// - Parameter keeps: whether what it has computed stays cached. False where that may be wrong.
+    /// - Parameter keeps: whether what it has computed stays cached. False where that may be wrong: then its context is forgotten
+    ///   as far as nobody else's goes on from it.
     package mutating func release(_ request: inout RequestState, keeps: Bool) {
         guard let slot = request.slot else { preconditionFailure("only running requests hold memory") }
         if let node = request.prefixNode, keeps {
@@ -132,7 +133,10 @@ package struct RequestMemory: ~Copyable {
         }
         let rows = table.rows(slot)
         for position in 0..<request.computedCount { pool.release(rows[position]) }
-        if let node = request.prefixNode { prefixes.unlock(node) }
+        if let node = request.prefixNode {
+            prefixes.unlock(node)
+            if !keeps { prefixes.forget(pathTo: node, from: &pool) }
+        }
         request.prefixNode = nil
         table.releaseSlot(slot)
     }

@@ -51,9 +51,13 @@ package struct EmbeddingQueue: Sendable {
 
     package var hasWork: Bool { !running.isEmpty || !waiting.isEmpty }
 
+    /// How many more texts may come. Those that the next step lets run don't wait.
+    var queueRoom: Int { limits.maxQueuedRequests + openPlaces - waiting.count }
+
+    /// - Parameter hasPlace: it was promised a place in the queue (`QueueGauge`).
     /// - Throws: `contextLengthExceeded` for more tokens than the model reads, `queueFull`.
     package mutating func add(
-        _ id: RequestID, _ tokens: [Int32], _ pooling: EmbeddingPooling, _ terms: RequestTerms
+        _ id: RequestID, _ tokens: [Int32], _ pooling: EmbeddingPooling, _ terms: RequestTerms, hasPlace: Bool = false
     ) throws(EngineError) {
         let longest = min(limits.contextLength, rowCount)
         guard tokens.count <= longest else {
@@ -61,7 +65,7 @@ package struct EmbeddingQueue: Sendable {
                 .contextLengthExceeded, "the text has \(tokens.count) tokens; it may have \(longest)",
                 parameter: "prompt")
         }
-        guard waiting.count < limits.maxQueuedRequests + openPlaces else {
+        guard hasPlace || queueRoom > 0 else {
             throw EngineError(.queueFull, "\(waiting.count) texts are waiting already; try again later")
         }
         // A single text is never too long to wait.

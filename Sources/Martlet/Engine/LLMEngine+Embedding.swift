@@ -1,39 +1,59 @@
 extension LLMEngine {
-    /// The pooled hidden states of a text. Cancelling the task ends it.
+    /// The pooled hidden states of a text. Cancelling the task ends it. Who finds the queue full hears so at once, even where a
+    /// step goes on.
     ///
     /// - Throws: `EngineError`, or `CancellationError`.
-    package func embed(
+    package nonisolated func embed(
         _ tokens: [Int32], _ pooling: EmbeddingPooling, _ options: RequestOptions = .init()
     ) async throws -> [Float] {
-        guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
-        guard runner.embedder != nil else { throw EngineError(.invalidPrompt, "the model gives no embeddings") }
-        try EngineRequest.check(tokens, "text", vocabularySize: runner.vocabularySize)
-        let id = RequestID(nextID)
-        try embeddings.add(id, tokens, pooling, RequestTerms(options))
-        nextID += 1
-        counters.acceptedRequests += 1
-        counters.promptTokens += tokens.count
+        try embeddingGauge.enter(1)
+        return try await vector(of: tokens, pooling, options)
+    }
+
+    private func vector(
+        of tokens: [Int32], _ pooling: EmbeddingPooling, _ options: RequestOptions
+    ) async throws -> [Float] {
+        let id = try addEmbedding(tokens, pooling, options)
         return try await withTaskCancellationHandler {
-            // Nothing is suspended between `add` and here, so no step comes between them.
+            // Nothing is suspended between `addEmbedding` and here, so no step comes between them.
             await withCheckedContinuation { embeddingReaders[id] = $0 }
         } onCancel: {
             end(id, .cancelled)
         }.get()
     }
 
+    private func addEmbedding(
+        _ tokens: [Int32], _ pooling: EmbeddingPooling, _ options: RequestOptions
+    ) throws(EngineError) -> RequestID {
+        defer { embeddingGauge.publish(room: embeddings.queueRoom, arrived: 1) }
+        guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
+        guard runner.embedder != nil else { throw EngineError(.invalidPrompt, "the model gives no embeddings") }
+        try EngineRequest.check(tokens, "text", vocabularySize: runner.vocabularySize)
+        let id = RequestID(nextID)
+        try embeddings.add(id, tokens, pooling, RequestTerms(options), hasPlace: true)
+        nextID += 1
+        counters.acceptedRequests += 1
+        counters.promptTokens += tokens.count
+        return id
+    }
+
     /// Computes some of the texts' tokens.
     ///
+    /// - Parameter allowance: what they may cost where others wait for their next tokens.
     /// - Returns: whether there is more to do.
-    func embeddingStep() -> Bool {
+    func embeddingStep(_ allowance: PromptAllowance) -> Bool {
+        defer { embeddingGauge.publish(room: embeddings.queueRoom) }
         guard embeddings.hasWork, let embedder = runner.embedder else { return false }
         let start = ContinuousClock.now
-        // Where others wait for their next tokens, no more than a prompt's chunk may cost.
-        let entries = embeddings.schedule(
-            scheduler.hasWork ? promptAllowance : .unlimited)
+        let entries = embeddings.schedule(scheduler.hasWork ? allowance : .unlimited)
+        embeddingGauge.publish(room: embeddings.queueRoom)
         guard !entries.isEmpty else { return embeddings.hasWork }
         let rows = embedder.run(entries, of: embeddings)
         let seconds = ContinuousClock.now - start
-        for (id, vector) in embeddings.update(entries, rows) {
+        let finished = embeddings.update(entries, rows)
+        // Before anybody hears of it: the next text of a list comes at once, and is not to find a queue that was full before.
+        embeddingGauge.publish(room: embeddings.queueRoom)
+        for (id, vector) in finished {
             if vector.allSatisfy(\.isFinite) {
                 finishEmbedding(id, .success(vector))
                 counters.finishedRequests += 1

@@ -9,18 +9,23 @@ extension LLMEngine {
         endRequests()
         let start = ContinuousClock.now
         expireRequests(at: start)
-        let goesOn = answerStep(at: start)
-        return embeddingStep() || goesOn
+        // What prompts and texts together may add to a step in which others wait for their next tokens.
+        var allowance = targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited
+        let goesOn = answerStep(&allowance, at: start)
+        return embeddingStep(allowance) || goesOn
     }
 
-    /// What prompts may add to a step in which others wait for their next tokens.
-    var promptAllowance: PromptAllowance { targetSeconds.map { costs.allowance(target: $0) } ?? .unlimited }
-
     /// Plan, compute, draw, hand over.
-    private func answerStep(at start: ContinuousClock.Instant) -> Bool {
+    ///
+    /// - Parameter allowance: what is left of it afterwards.
+    private func answerStep(_ allowance: inout PromptAllowance, at start: ContinuousClock.Instant) -> Bool {
         speculator?.propose(&scheduler) { active[$0]?.sampling }
         let proposed = ContinuousClock.now
-        let step = scheduler.schedule(promptAllowance)
+        let step = scheduler.schedule(allowance)
+        // A step in which nobody waits for a next token is not held to it.
+        if step.tokenCount > step.promptTokenCount {
+            allowance = allowance.rest(afterTokens: step.promptTokenCount, positions: step.promptPositionCount)
+        }
         gauge.publish(room: scheduler.queueRoom)
         defer { gauge.publish(room: scheduler.queueRoom) }
         guard !step.isEmpty else { return false }
@@ -30,7 +35,10 @@ extension LLMEngine {
             let computed = ContinuousClock.now
             sample(logits, for: step, patience: computed - proposed)
             let drawn = ContinuousClock.now
-            deliver(scheduler.update(step, self.drawn), at: drawn)
+            let updates = scheduler.update(step, self.drawn)
+            // Before anybody hears of it: who asks again at once is not to find a queue that was full before.
+            gauge.publish(room: scheduler.queueRoom)
+            deliver(updates, at: drawn)
             speculator?.record(step, self.drawn, seconds: (drawn - proposed).seconds)
             count(step, model: computed - proposed, total: ContinuousClock.now - start)
         } catch {
@@ -110,17 +118,20 @@ extension LLMEngine {
                 samples.append(sample)
                 let token = try? sample.get().token
                 drawn.append(token)
+                if case .failure(let error) = sample, error.code == .samplingFailed {
+                    scheduler.distrust(at: entry.index)
+                }
                 guard let token, scheduler.running[entry.index].isDrafted(token, at: position) else { break }
             }
             firstRow += entry.drawCount
-            prepareMask(of: request)
+            prepareMask(of: request, entry.id)
         }
     }
 
     /// While the model computes the next step, another thread finds out what may be drawn in it.
-    private func prepareMask(of request: ActiveRequest) {
+    private func prepareMask(of request: ActiveRequest, _ id: RequestID) {
         guard let matcher = request.sampling.matcher, !matcher.hasPreparedMask else { return }
-        maskQueue.async(group: request.masking) { matcher.prepareMask() }
+        maskThreads.run(for: id, in: request.masking) { matcher.prepareMask() }
     }
 
     /// Waits for the mask of a request's next token where it is not there yet. It takes long where a structure admits nearly all of a

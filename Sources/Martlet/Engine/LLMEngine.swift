@@ -9,7 +9,9 @@ public actor LLMEngine {
     let thread = EngineThread()
     let endings = EndingList()
     package nonisolated let limits: SchedulerLimits
-    let gauge: QueueGauge
+    nonisolated let gauge: QueueGauge
+    /// Of the texts that want embeddings.
+    nonisolated let embeddingGauge: QueueGauge
     let runner: ModelRunner
     let sampler: Sampler
     var scheduler: Scheduler
@@ -25,8 +27,7 @@ public actor LLMEngine {
     var samples: [Result<SampledToken, EngineError>] = []
     var drawn = DrawnTokens()
     let targetSeconds: Double?
-    /// Computes masks of structured answers beside the engine's thread.
-    let maskQueue = DispatchQueue(label: "martlet-masks", attributes: .concurrent)
+    let maskThreads = MaskThreads()
     private let endTokens: [Int32]
     private let seed: UInt64?
     var nextID: UInt64 = 0
@@ -77,6 +78,7 @@ public actor LLMEngine {
         gauge = QueueGauge(room: scheduler.queueRoom)
         embeddings = EmbeddingQueue(
             rowCount: runner.embedder?.rowCount ?? 0, limits: limits, width: runner.embedder?.width ?? 0)
+        embeddingGauge = QueueGauge(room: embeddings.queueRoom)
         samples.reserveCapacity(limits.maxSampledRows)
         self.runner = runner
         if let proposer {

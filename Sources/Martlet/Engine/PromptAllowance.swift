@@ -33,6 +33,17 @@ package struct PromptAllowance: Sendable, Hashable {
         return max(least, most < 1e9 ? Int(most) : .max)
     }
 
+    /// What is left for others than prompts. Their first chunk is not refused either: they must not wait until there are no
+    /// more prompts.
+    ///
+    /// - Parameters:
+    ///   - tokens: of prompts, that are part of the step.
+    ///   - positions: how many these attend to, all together.
+    package func rest(afterTokens tokens: Int, positions: Int) -> PromptAllowance {
+        let cost = perToken * Double(tokens) + perPosition * Double(positions)
+        return PromptAllowance(remaining - cost, perToken: perToken, perPosition: perPosition)
+    }
+
     package mutating func charge(_ count: Int, from start: Int) {
         isUntouched = false
         remaining -= Double(count) * (perToken + perPosition * (Double(start) + Double(count) / 2))

@@ -58,6 +58,8 @@ package struct RequestState: Sendable {
     var prefixNode: Int?
     /// Whether its rows were brought together as far as possible (`RequestMemory.align`).
     var isAligned = false
+    /// What the model computed for it is no numbers, so what is in its rows may be wrong.
+    var isDistrusted = false
     /// Its client's account (`FairShare`), from the queue on.
     var account = 0
 

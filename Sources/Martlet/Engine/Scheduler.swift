@@ -270,11 +270,15 @@ package struct Scheduler: ~Copyable {
         memory.rejectDraft(of: &running[index])
         guard let reason else { return false }
         answers.record(running[index].generatedCount)
-        memory.release(&running[index], keeps: reason != .error)
+        memory.release(&running[index], keeps: !running[index].isDistrusted)
         shares.leave(running[index].account)
         running[index].finish(reason)
         return true
     }
+
+    /// Nothing of a request's context stays cached when it ends: the model's logits for it were no numbers, and those of the next
+    /// request that begins like it would be none either.
+    package mutating func distrust(at index: Int) { running[index].isDistrusted = true }
 
     /// Guesses the tokens that follow a request's known ones. They are computed in its next step as far as there is room;
     /// what was guessed before is forgotten.

@@ -35,7 +35,9 @@ final class GrammarCache: Sendable {
             Result { () throws(EngineError) -> Grammar in
                 // Another request may have asked for it meanwhile.
                 if let known = self.take(structure) { return known }
-                return try self.compile(structure)
+                let grammar = try QuietThread.quietly { () throws(EngineError) in try self.compile(structure) }
+                self.keep(grammar, of: structure)
+                return grammar
             }
         }
         guard let result else {
@@ -72,13 +74,16 @@ final class GrammarCache: Sendable {
             let grammar = try Grammar(structure, trie)
             // What is too complex to follow shows here already, as a rule.
             _ = try GrammarMatcher(grammar).mask()
-            grammars.withLock { grammars in
-                if grammars.count == Self.capacity { grammars.removeFirst() }
-                grammars.append((structure, grammar))
-            }
             return grammar
         } catch {
             throw .invalid("structure", "is refused: \(error)")
+        }
+    }
+
+    private func keep(_ grammar: Grammar, of structure: OutputStructure) {
+        grammars.withLock { grammars in
+            if grammars.count == Self.capacity { grammars.removeFirst() }
+            grammars.append((structure, grammar))
         }
     }
 

@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// Does one piece of work after the other on a thread that gives way to all others: what one request needs for itself, and what
+/// Does one piece of work after the other on a thread that can give way to all others: what one request needs for itself, and what
 /// would hold up the next tokens of the others and the answers to new ones.
 ///
 /// There are threads only while there is work: a priority that was lowered can't be raised again, so each is nobody else's.
@@ -18,7 +18,8 @@ final class QuietThread: Sendable {
     /// the engine waits.
     private static let niceness: Int32 = 10
 
-    /// Does something behind what was asked for before.
+    /// Does something behind what was asked for before. It has the usual priority, and does `quietly` what takes long and holds no
+    /// lock that others wait for.
     ///
     /// - Returns: nil where its turn did not come before the task was cancelled or `deadline` was there.
     func run<Value: Sendable>(
@@ -32,10 +33,8 @@ final class QuietThread: Sendable {
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 turn.await(continuation)
-                enqueue {
-                    // Who waits is woken by a thread of usual priority: waking may make a thread of a pool, which inherits it.
-                    turn.take()?.resume(returning: Self.quietly(body))
-                }
+                // Who waits is woken by a thread of usual priority: waking may make a thread of a pool, which inherits it.
+                enqueue { turn.take()?.resume(returning: body()) }
             }
         } onCancel: {
             turn.giveUp()
@@ -62,11 +61,13 @@ final class QuietThread: Sendable {
     }
 
     /// Does something on a thread of low priority, and waits for it.
-    private static func quietly<Value: Sendable>(_ body: @escaping @Sendable () -> Value) -> Value {
+    static func quietly<Value: Sendable, Failure: Error>(
+        _ body: @escaping @Sendable () throws(Failure) -> Value
+    ) throws(Failure) -> Value {
         // Grammars nest.
-        Background<Value, Never>(name: "martlet-quiet", stackSize: 8 << 20) {
+        try Background<Value, Failure>(name: "martlet-quiet", stackSize: 8 << 20) { () throws(Failure) in
             lowerPriority()
-            return body()
+            return try body()
         }.value()
     }
 
