@@ -22,8 +22,18 @@ final class HTTPClient: @unchecked Sendable {
 
     private var descriptor: Int32
 
-    init(port: Int) throws {
+    /// - Parameter host: of this machine, 127.0.0.x, that the connection comes from.
+    init(port: Int, from host: UInt8 = 1) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var source = sockaddr_in()
+        source.sin_family = sa_family_t(AF_INET)
+        source.sin_addr.s_addr = in_addr_t(0x7F00_0000 + UInt32(host)).bigEndian
+        let isBound = withUnsafePointer(to: &source) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+        guard isBound else { throw Failure(what: "bind: \(String(cString: strerror(errno)))") }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
@@ -84,9 +94,9 @@ final class HTTPClient: @unchecked Sendable {
     }
 
     /// Sends a request on a connection of its own, away from the threads that the server needs.
-    static func exchange(port: Int, _ request: [UInt8]) async throws -> Response {
+    static func exchange(port: Int, from host: UInt8 = 1, _ request: [UInt8]) async throws -> Response {
         try await onThread {
-            let client = try HTTPClient(port: port)
+            let client = try HTTPClient(port: port, from: host)
             try client.send(request)
             return try parse(client.receive())
         }

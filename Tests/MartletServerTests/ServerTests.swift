@@ -462,6 +462,29 @@ struct ServerTests {
         }
     }
 
+    /// Whoever asks for much does not hold up who asks for little: keys get equal shares, or addresses where there are no keys.
+    @Test(arguments: [true, false]) func clientsGetEqualShares(haveKeys: Bool) async throws {
+        var setup = Setup()
+        if haveKeys { setup.options.apiKeys = ["first", "second"] }
+        setup.load.maxRequests = 1
+        try await Self.withServer(setup) { port, llm, _ in
+            @Sendable func post(_ client: Int, maxTokens: Int) async throws -> ContinuousClock.Instant {
+                let key = haveKeys ? ["Authorization": client == 1 ? "Bearer first" : "Bearer second"] : [:]
+                let body = Self.endless + ", \"max_tokens\": \(maxTokens)}"
+                let request = HTTPClient.request("POST", "/v1/completions", body: body, headers: key)
+                let response = try await HTTPClient.exchange(port: port, from: haveKeys ? 1 : UInt8(client), request)
+                #expect(response.status == 200)
+                return .now
+            }
+            let many = (0..<6).map { _ in Task { try await post(1, maxTokens: 100) } }
+            while await llm.statistics.waitingRequests < 3 { try await Task.sleep(for: .milliseconds(1)) }
+            let few = try await post(2, maxTokens: 4)
+            var later = 0
+            for task in many where try await task.value > few { later += 1 }
+            #expect(later >= 2, "behind the one that runs, and not behind all")
+        }
+    }
+
     /// Nothing but the open paths, spelled exactly, is there without a key, whatever the method.
     @Test func oddSpellingsOfPathsNeedAKeyToo() async throws {
         var setup = Setup()

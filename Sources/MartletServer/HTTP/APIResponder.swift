@@ -5,6 +5,7 @@ import HummingbirdCore
 import Logging
 import Martlet
 import MartletJinja
+import NIOCore
 import NIOHTTP1
 
 /// Checks who sent a request, answers what needs no model, and makes responses of errors.
@@ -95,7 +96,8 @@ struct APIResponder: HTTPResponder {
             try state.checkReadiness()
             return Response(json: ServerState.ok)
         }
-        try access.checkKey(request)
+        var context = context
+        context.client = try access.client(of: request, at: context.channel.remoteAddress)
         switch path {
         case "/version", "/api/version":
             try Self.check(request, .get)

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
+import NIOCore
 
 /// Who may use the server.
 struct AccessControl: Sendable {
@@ -23,19 +24,24 @@ struct AccessControl: Sendable {
             ? Self.loopback.union(options.allowedHosts.map { $0.lowercased() }) : nil
     }
 
+    /// Who sends a request, for the engine's fair shares: the owner of a key, or an address where there are no keys.
+    ///
+    /// - Parameter address: where the connection comes from; nil for a Unix socket.
     /// - Throws: 401 unless the request has one of the keys, where there are any.
-    func checkKey(_ request: Request) throws(APIError) {
-        guard !keys.isEmpty else { return }
+    func client(of request: Request, at address: SocketAddress?) throws(APIError) -> String {
+        guard !keys.isEmpty else { return address?.ipAddress ?? "" }
         let authorization = request.headers[.authorization] ?? ""
         let key =
             authorization.lowercased().hasPrefix("bearer ")
             ? Array(authorization.utf8.dropFirst(7)) : Array((request.headers[.apiKey] ?? "").utf8)
         // All of them, so that time does not tell which one it was.
-        var isKnown = false
-        for candidate in keys where Self.areEqual(key, candidate) { isKnown = true }
-        guard isKnown else {
+        var owner: Int?
+        for index in keys.indices where Self.areEqual(key, keys[index]) { owner = index }
+        guard let owner else {
             throw APIError(401, "Incorrect or missing API key.", code: "invalid_api_key")
         }
+        // Not the key itself: it stays in here.
+        return "key \(owner)"
     }
 
     /// Whether two keys are equal. The time depends on the length of the first one, which the caller knows, and on nothing

@@ -24,19 +24,20 @@ extension ModelRoutes {
         try state.checkDraining()
         let disconnection = try await context.disconnection
         do {
-            return try await answer(request, disconnection, dialect: dialect)
+            return try await answer(request, of: context.client, disconnection, dialect: dialect)
         } catch let error as APIError {
             throw error.renamed(request.names)
         }
     }
 
     private func answer(
-        _ request: Translation, _ disconnection: Disconnection,
+        _ request: Translation, of client: String, _ disconnection: Disconnection,
         dialect: (CompletionRequest, _ created: Int) -> any Dialect
     ) async throws -> Response {
         // Tokenizing is part of what the client waits for.
         let arrival = ContinuousClock.now
         var completion = try CompletionRequest(request, for: model)
+        completion.options.client = client
         completion.options.arrival = arrival
         completion.options.timeout = options.requestTimeout
         completion.options.queueTimeout = options.queueTimeout
