@@ -1,6 +1,7 @@
 import MartletJSON
 
-/// Reading `quantization_config`. Keys: AutoAWQ, AutoGPTQ and GPTQModel, compressed-tensors, transformers' FP8, bitsandbytes.
+/// Reading `quantization_config`. Keys: AutoAWQ, AutoGPTQ and GPTQModel, AutoRound, compressed-tensors, transformers' FP8,
+/// bitsandbytes.
 extension QuantizationConfiguration {
     /// Nil for a model that isn't quantized.
     ///
@@ -9,8 +10,12 @@ extension QuantizationConfiguration {
         guard let (settings, implied) = try Self.settings(folder, text) else { return nil }
         let key = "quant_method"
         let name = try settings.required(settings.string(key) ?? implied?.rawValue, key)
+        if name == Self.autoRound {
+            try self.init(autoRound: settings)
+            return
+        }
         guard let method = Method(rawValue: name) else {
-            let known = Method.allCases.map(\.rawValue).joined(separator: ", ")
+            let known = (Method.allCases.map(\.rawValue) + [Self.autoRound]).joined(separator: ", ")
             throw settings.failure(key, "is '\(name)', which is not supported (known: \(known))")
         }
         switch method {
@@ -21,6 +26,9 @@ extension QuantizationConfiguration {
         case .bitsAndBytes: try self.init(bitsAndBytes: settings)
         }
     }
+
+    /// A `quant_method` that is none: its files are laid out as those of other tools.
+    private static let autoRound = "auto-round"
 
     /// Where the folder says how it is quantized, and the method that a file of that name implies.
     private static func settings(
@@ -73,6 +81,27 @@ extension QuantizationConfiguration {
             hasOverrides: Self.hasMembers(settings, "dynamic"),
             hasActivationOrder: try settings.boolean("desc_act") ?? false,
             storesZeroPointsMinusOne: format == "gptq")
+    }
+
+    /// `packing_format` says whose layout it is: AutoGPTQ's, with 1 taken from zero points, or AutoAWQ's. The others are read by
+    /// AutoRound's own kernels (https://github.com/intel/auto-round, `export_to_autoround`).
+    private init(autoRound settings: SettingsFile) throws(CheckpointError) {
+        try settings.expect("data_type", ["int"])
+        if let bits = try settings.integer("act_bits"), bits < 16 {
+            throw settings.failure("act_bits", "is \(bits): rounded activations are not supported")
+        }
+        let key = "packing_format"
+        let format = try settings.required(settings.string(key), key)
+        try settings.expect(key, ["auto_round:auto_gptq", "auto_round:auto_awq"])
+        let isGPTQ = format.lowercased() == "auto_round:auto_gptq"
+        self.init(
+            method: isGPTQ ? .gptq : .awq,
+            schemes: [
+                Scheme(
+                    bits: try settings.bits("bits", isGPTQ ? [2, 3, 4, 8] : [4]),
+                    grouping: try settings.grouping("group_size"), isSymmetric: try settings.boolean("sym"))
+            ],
+            hasOverrides: Self.hasMembers(settings, "extra_config"), storesZeroPointsMinusOne: isGPTQ)
     }
 
     private init(compressedTensors settings: SettingsFile) throws(CheckpointError) {

@@ -144,7 +144,14 @@ package struct Quantizer {
         for (linear, weight) in parameters.weights where matrices[linear] == nil {
             matrices[linear] = .rounded(weight, groupSize: settings.groupSize, grid: grid, on: workers)
         }
-        for (linear, matrix) in matrices { error.add(matrix.dequantized(), of: try parameters.weight(linear)) }
+        for (linear, matrix) in matrices {
+            let rounded = matrix.dequantized()
+            guard rounded.isFinite else {
+                throw QuantizationError(
+                    "\(parameters.name).\(linear) has weights whose scale is too large for \(scales.rawValue)")
+            }
+            error.add(rounded, of: try parameters.weight(linear))
+        }
         return try tensors(parameters, matrices)
     }
 

@@ -32,6 +32,19 @@ import Testing
         file.add(layer + ".scales", [2, 8], type: "BF16")
     }
 
+    /// AutoRound's files are those of the two above, without `g_idx`.
+    private static func autoRound(_ folder: TinyModelFolder, _ layout: String) -> TinyModelFolder {
+        var folder = folder
+        folder.settings["quantization_config"] =
+            #"{"quant_method": "auto-round", "packing_format": "auto_round:\#(layout)", "bits": 4, "group_size": 4, "#
+            + #""sym": false, "data_type": "int", "act_bits": 16, "extra_config": {"lm_head": {"bits": 16}}}"#
+        folder.weights.remove(layer + ".g_idx")
+        return folder
+    }
+
+    static let autoRoundGPTQ = autoRound(gptq, "auto_gptq")
+    static let autoRoundAWQ = autoRound(awq, "auto_awq")
+
     private static func compressed(_ weights: String, format: String = "pack-quantized") -> String {
         #"{"quant_method": "compressed-tensors", "format": "\#(format)", "config_groups": {"a": {"weights": \#(weights)}}}"#
     }
@@ -82,6 +95,23 @@ import Testing
         for folder in [Self.gptq, Self.awq, Self.packed, Self.bytes, Self.float8, Self.bitsAndBytes()] {
             try Self.load(folder)
         }
+    }
+
+    @Test func layoutsOfAutoRound() throws {
+        func configuration(_ folder: TinyModelFolder) throws -> QuantizationConfiguration {
+            let written = try folder.write()
+            return try #require(try Checkpoint(path: written.path).configuration.quantization)
+        }
+        var expected = try configuration(Self.gptq)
+        expected.hasActivationOrder = false
+        expected.hasOverrides = true
+        expected.schemes[0].isSymmetric = false
+        #expect(try configuration(Self.autoRoundGPTQ) == expected)
+        #expect(expected.storesZeroPointsMinusOne)
+        expected = try configuration(Self.awq)
+        expected.hasOverrides = true
+        #expect(try configuration(Self.autoRoundAWQ) == expected)
+        for folder in [Self.autoRoundGPTQ, Self.autoRoundAWQ] { try Self.load(folder) }
     }
 
     /// transformers 5 writes which kernels it chose, or that it may choose: the layout is the same.
@@ -141,6 +171,14 @@ import Testing
 
     static let wrongSettings: [Wrong] = [
         .setting(gptq, #""quant_method": "gptq", "#, "", key: "quant_method", "is missing"),
+        .setting(
+            autoRoundGPTQ, "auto_round:auto_gptq", "auto_round", key: "packing_format",
+            "is 'auto_round', which is not supported (known: auto_round:auto_gptq, auto_round:auto_awq)"),
+        .setting(
+            autoRoundGPTQ, #""packing_format": "auto_round:auto_gptq", "#, "", key: "packing_format", "is missing"),
+        .setting(autoRoundAWQ, #""bits": 4"#, #""bits": 8"#, key: "bits", "is 8, expected 4"),
+        .setting(autoRoundAWQ, #""act_bits": 16"#, #""act_bits": 8"#, key: "act_bits", "is 8: rounded activations"),
+        .setting(autoRoundAWQ, #""int""#, #""fp""#, key: "data_type", "is 'fp', which is not supported"),
         .setting(
             gptq, #""gptq""#, #""hqq""#, key: "quant_method", "is 'hqq', which is not supported (known: awq, gptq"),
         .setting(gptq, #""bits": 4"#, #""bits": 5"#, key: "bits", "is 5, expected 2, 3, 4, 8"),

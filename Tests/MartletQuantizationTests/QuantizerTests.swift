@@ -73,6 +73,21 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: destination + "/tokenizer_config.json"))
     }
 
+    /// A scale beyond the largest half would be stored as infinity.
+    @Test func aScaleThatIsTooLargeIsAnError() throws {
+        var model = RandomModel()
+        let name = "model.layers.1.mlp.up_proj"
+        var weights = [Float](repeating: 0.5, count: 128 * 64)
+        weights[100] = 1e6
+        model.weights.remove(name + ".weight")
+        model.weights.add(name + ".weight", [128, 64], weights)
+        let source = try model.write()
+        let place = try TemporaryFolder()
+        let quantizer = try quantizer(source, place.path + "/quantized", settings(.rtn))
+        let error = #expect(throws: QuantizationError.self) { try quantizer.run { _, _ in } }
+        #expect(error?.description == "\(name) has weights whose scale is too large for F16")
+    }
+
     /// AWQ's codes may be the nearest ones, or make up for each other's errors: other codes, in the same tensors.
     @Test func roundingOfAWQ() throws {
         let source = try RandomModel().write()
