@@ -28,6 +28,7 @@ extension FuzzTarget {
     } read: { bytes in
         var limits = Limits()
         limits.maxSteps = 20_000
+        limits.stepsPerWeight = 0
         limits.maxOutputBytes = 1 << 20
         limits.maxStringBytes = 1 << 20
         limits.maxElements = 20_000

@@ -68,6 +68,14 @@ indirect enum Target: Sendable {
     case variable(Symbol)
     case namespaceAttribute(Symbol, String)
     case tuple([Target])
+
+    func assigns(_ symbol: Symbol) -> Bool {
+        switch self {
+        case .variable(let name): name == symbol
+        case .namespaceAttribute: false
+        case .tuple(let targets): targets.contains { $0.assigns(symbol) }
+        }
+    }
 }
 
 struct Statement: Sendable {
@@ -83,8 +91,10 @@ struct Statement: Sendable {
         /// `{% call(parameters) macro(arguments) %}body{% endcall %}`
         case call(Expression, ArgumentExpressions, caller: MacroDefinition)
         case filter([FilterExpression], body: [Statement])
-        /// A body with variables of its own: `{% generation %}`, `{% block %}`, `{% autoescape false %}`.
+        /// A body with variables of its own: `{% generation %}`, `{% block … scoped %}`, `{% autoescape false %}`.
         case scoped([Statement])
+        /// A body that sees no variables but its own and those of the top level.
+        case block([Statement])
         case `break`
         case `continue`
     }

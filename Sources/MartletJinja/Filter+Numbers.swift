@@ -21,7 +21,7 @@ extension Filter {
             case .float(let number): return number.isNaN ? fallback : try integer(interpreter, number)
             case .string(let text):
                 try interpreter.charge(bytes: text.utf8.count)
-                if let integer = parseInteger(text, base: base ?? 10) { return .int(integer) }
+                if let integer = parseInteger(text, base: base ?? 10) { return integer }
                 // "42.23" | int is 42.
                 guard let number = parseDouble(text), number.isFinite else { return fallback }
                 return try integer(interpreter, number)
@@ -61,8 +61,8 @@ extension Filter {
     }
 
     /// Python's `int(text, base)`.
-    private static func parseInteger(_ text: String, base: Int) -> Int? {
-        var digits = text.stripped(nil)
+    private static func parseInteger(_ text: String, base: Int) -> Value? {
+        var digits = text.stripped(nil).withASCIIDigits
         var sign = ""
         if let first = digits.utf8.first, first == UInt8(ascii: "-") || first == UInt8(ascii: "+") {
             sign = String(digits.removeFirst())
@@ -80,12 +80,16 @@ extension Filter {
             first != UInt8(ascii: "+"),
             let plain = withoutUnderscores(digits)
         else { return nil }
-        return Int(sign + plain, radix: radix)
+        if let integer = Int(sign + plain, radix: radix) { return .int(integer) }
+        let significant = plain.drop { $0 == "0" }
+        guard radix == 10, significant.utf8.count <= LargeInteger.maxDigits, String(significant).allScalars(\.isDigit)
+        else { return nil }
+        return .object(LargeInteger(digits: (sign == "-" ? "-" : "") + significant))
     }
 
     /// Python's `float(text)`.
     private static func parseDouble(_ text: String) -> Double? {
-        let trimmed = text.stripped(nil).lowercased()
+        let trimmed = text.stripped(nil).withASCIIDigits.lowercased()
         guard !trimmed.contains("x"), !trimmed.contains("p"), let plain = withoutUnderscores(trimmed) else {
             return nil
         }

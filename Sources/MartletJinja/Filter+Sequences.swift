@@ -230,7 +230,7 @@ extension Interpreter {
     ) throws(JinjaError) -> Value {
         let key = try attribute(path, of: element, default: fallback)
         guard !isCaseSensitive, let text = key.asString else { return key }
-        try charge(text.utf8.count)
+        try charge(scalarsOf: text)
         return .string(text.pythonLowercased)
     }
 

@@ -8,7 +8,11 @@ extension Filter {
         Filter(name, parameters, required: required, keepsMarkup: keepsMarkup) {
             (interpreter, value, arguments) throws(JinjaError) in
             let text = try interpreter.text(value)
-            try interpreter.charge(readsScalars ? text.utf8.count : text.utf8.count * 4 / Limits.bytesPerStep)
+            if readsScalars {
+                try interpreter.charge(scalarsOf: text)
+            } else {
+                try interpreter.charge(bytes: text.utf8.count * 4)
+            }
             return try body(interpreter, text, arguments)
         }
     }
@@ -77,6 +81,16 @@ extension Filter {
 
     /// Words begin after spaces, hyphens and opening brackets; `str.title` would also begin one after an apostrophe.
     private static func titlecased(_ text: String) -> String {
+        func isBoundary(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.isPythonSpace || "-({[<".unicodeScalars.contains(scalar)
+        }
+        if text.isASCII {
+            var startsWord = true
+            return text.mapped { scalar in
+                defer { startsWord = isBoundary(scalar) }
+                return startsWord ? scalar.upper : scalar.lower
+            }
+        }
         var result = ""
         var word = String.UnicodeScalarView()
         func finishWord() {
@@ -85,7 +99,7 @@ extension Filter {
             word = String.UnicodeScalarView()
         }
         for scalar in text.unicodeScalars {
-            if scalar.isPythonSpace || "-({[<".unicodeScalars.contains(scalar) {
+            if isBoundary(scalar) {
                 finishWord()
                 result.unicodeScalars.append(scalar)
             } else {

@@ -47,11 +47,16 @@ struct Filter: Sendable {
         return keepsMarkup ? try interpreter.markedUp(result) : result
     }
 
-    /// Jinja2's builtin filters, except `random`, `pprint`, `urlize`, `xmlattr`, `striptags`, `wordwrap` and
-    /// `filesizeformat`, which have no place in a prompt.
+    /// Jinja2's builtin filters. Some have no place in a prompt: those fail when they are called, so that a template
+    /// which never calls them renders.
     static let named: [String: Filter] = {
         var filters: [String: Filter] = [:]
         for filter in general + numbers + text + html + sequences + selection { filters[filter.name] = filter }
+        for name in ["filesizeformat", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr"] {
+            filters[name] = Filter(anything: name) { (interpreter, _, _) throws(JinjaError) in
+                throw interpreter.fail("the filter '\(name)' is not supported")
+            }
+        }
         for (alias, name) in ["d": "default", "count": "length", "e": "escape"] {
             filters[alias] = filters[name].map { Filter(alias: alias, of: $0) }
         }

@@ -55,7 +55,7 @@ extension Interpreter {
             }
         default: break
         }
-        guard Method.isMutating(name, value) else { return nil }
+        guard Method.isUnsafe(name, of: value) else { return nil }
         return .undefined(
             .init(hint: "access to attribute '\(name)' of '\(value.typeName)' object is unsafe", isUnsafe: true))
     }

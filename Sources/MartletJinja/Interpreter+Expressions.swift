@@ -34,8 +34,10 @@ extension Interpreter {
             let value = try evaluate(operand)
             try refuseUndefined(value)
             if let integer = value.asInteger { return .int(integer) }
-            guard case .float = value else { throw fail("bad operand type for unary +: '\(value.typeName)'") }
-            return value
+            switch value {
+            case .float, .object(is LargeInteger): return value
+            default: throw fail("bad operand type for unary +: '\(value.typeName)'")
+            }
         case .arithmetic(let first, let operands):
             var value = try evaluate(first)
             for (operation, operand) in operands { value = try calculate(operation, value, try evaluate(operand)) }

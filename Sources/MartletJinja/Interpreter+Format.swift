@@ -101,7 +101,12 @@ extension Interpreter {
         var specification = specification
         switch type {
         case "s", "r", "a":
-            var text = try type == "s" ? text(value) : representation(value)
+            var text =
+                switch type {
+                case "s": try text(value)
+                case "r": try representation(value)
+                default: try asciiRepresentation(value)
+                }
             if let precision = specification.precision { text = text.scalarSlice(Slice(start: 0, stop: precision)) }
             specification.fill = " "
             specification.alignment = specification.alignment ?? ">"
@@ -186,7 +191,10 @@ extension Interpreter {
             text = magnitude.pythonRepresentation
         } else {
             text = String(format: "%\(specification.isAlternate ? "#" : "").\(precision)\(type)", magnitude)
-            if specification.type == nil, !text.contains("."), !text.contains("e") { text += ".0" }
+            if specification.type == nil, !text.contains("."), !text.contains("e") {
+                // Python keeps a place behind the point: where the precision leaves none, it writes an exponent.
+                text = text.utf8.count < precision ? text + ".0" : shortExponent(magnitude, max(precision, 1))
+            }
         }
         if specification.type == "%" { text += "%" }
         if let separator = specification.groupSeparator {
@@ -194,6 +202,16 @@ extension Interpreter {
             text = grouped(String(whole), separator) + text.dropFirst(whole.count)
         }
         return try signed(text, isNegative: value.sign == .minus && !value.isNaN, prefix: "", specification)
+    }
+
+    /// As many digits, with an exponent and without zeros at the end of the fraction.
+    private func shortExponent(_ magnitude: Double, _ digits: Int) -> String {
+        let text = String(format: "%.\(digits - 1)e", magnitude)
+        guard let mark = text.firstIndex(of: "e"), digits > 1 else { return text }
+        var mantissa = text[..<mark]
+        while mantissa.last == "0" { mantissa.removeLast() }
+        if mantissa.last == "." { mantissa.removeLast() }
+        return String(mantissa + text[mark...])
     }
 
     private func grouped(_ digits: String, _ separator: Unicode.Scalar) -> String {

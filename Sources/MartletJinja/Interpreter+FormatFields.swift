@@ -2,12 +2,12 @@ extension Interpreter {
     /// Python's `text.format(…)`: `{}`, `{0}`, `{name.attribute[key]!r:>10}`.
     func formatFields(of text: String, _ arguments: Arguments) throws(JinjaError) -> String {
         try charge(text.utf8.count)
-        var automaticIndex = 0
-        return try formatFields(of: text, arguments, &automaticIndex, level: 0)
+        var numbering = FieldNumbering()
+        return try formatFields(of: text, arguments, &numbering, level: 0)
     }
 
     private func formatFields(
-        of text: String, _ arguments: Arguments, _ automaticIndex: inout Int, level: Int
+        of text: String, _ arguments: Arguments, _ numbering: inout FieldNumbering, level: Int
     ) throws(JinjaError) -> String {
         // A specification may hold fields, but theirs may not.
         guard level < 2 else { throw fail("max string recursion exceeded") }
@@ -19,7 +19,7 @@ extension Interpreter {
                 if reader.skip("{") {
                     result += "{"
                 } else {
-                    result += try formatField(&reader, arguments, &automaticIndex, level: level)
+                    result += try formatField(&reader, arguments, &numbering, level: level)
                 }
             case "}":
                 guard reader.skip("}") else { throw fail("single '}' encountered in format string") }
@@ -32,18 +32,19 @@ extension Interpreter {
     }
 
     private func formatField(
-        _ reader: inout ScalarReader, _ arguments: Arguments, _ automaticIndex: inout Int, level: Int
+        _ reader: inout ScalarReader, _ arguments: Arguments, _ numbering: inout FieldNumbering, level: Int
     ) throws(JinjaError) -> String {
         var path = String.UnicodeScalarView()
         while let scalar = reader.current, scalar != "}", scalar != ":", scalar != "!" {
             path.append(scalar)
             _ = reader.next()
         }
-        var value = try lookUpField(String(path), arguments, &automaticIndex)
+        var value = try lookUpField(String(path), arguments, &numbering)
         if reader.skip("!") {
             switch reader.next() {
             case "s": value = .string(try text(value))
-            case "r", "a": value = .string(try representation(value))
+            case "r": value = .string(try representation(value))
+            case "a": value = .string(try asciiRepresentation(value))
             default: throw fail("unknown conversion in format string")
             }
         }
@@ -56,13 +57,14 @@ extension Interpreter {
                 specification.unicodeScalars.append(scalar)
                 _ = reader.next()
             }
-            specification = try formatFields(of: specification, arguments, &automaticIndex, level: level + 1)
+            specification = try formatFields(of: specification, arguments, &numbering, level: level + 1)
         }
         guard reader.skip("}") else { throw fail("expected '}' before end of string") }
         return try format(value, parse(specification))
     }
 
-    private func lookUpField(_ path: String, _ arguments: Arguments, _ automaticIndex: inout Int) throws(JinjaError)
+    private func lookUpField(_ path: String, _ arguments: Arguments, _ numbering: inout FieldNumbering)
+        throws(JinjaError)
         -> Value
     {
         var reader = ScalarReader(path)
@@ -73,13 +75,13 @@ extension Interpreter {
         }
         var value: Value
         if name.isEmpty || name.allSatisfy(\.isDigit) {
-            let index = Int(String(name)) ?? automaticIndex
-            if name.isEmpty { automaticIndex += 1 }
+            let index = try numbering.index(of: String(name), in: self)
             guard index >= 0, index < arguments.positional.count else {
                 throw fail("replacement index \(index) out of range for positional args tuple")
             }
             value = arguments.positional[index]
         } else {
+            try charge(arguments.keyword.count / 8)
             guard let argument = arguments.keyword.first(where: { $0.name == String(name) }) else {
                 throw fail("KeyError: '\(String(name))'")
             }
@@ -151,5 +153,24 @@ extension Interpreter {
             }
             return try text(value)
         }
+    }
+}
+
+/// Fields are numbered by their places or by numbers of their own, never both in one text.
+private struct FieldNumbering {
+    private var next = 0
+    private var isManual = false
+
+    /// The position that a field's name, empty or a number, stands for.
+    mutating func index(of name: String, in interpreter: Interpreter) throws(JinjaError) -> Int {
+        guard name.isEmpty ? !isManual : next == 0 else {
+            throw interpreter.fail("cannot mix numbered fields and fields without a number")
+        }
+        if name.isEmpty {
+            defer { next += 1 }
+            return next
+        }
+        isManual = true
+        return Int(name) ?? .max
     }
 }

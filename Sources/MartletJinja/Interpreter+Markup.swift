@@ -58,11 +58,7 @@ extension Interpreter {
                 for element in list.elements { elements.append(try escapedOperand(element)) }
                 operand = try tuple(elements)
             } else if case .dictionary(let dictionary) = right {
-                var entries: [(Value, Value)] = []
-                for (key, value) in zip(dictionary.keys, dictionary.values) {
-                    entries.append((key, try escapedOperand(value)))
-                }
-                operand = try self.dictionary(entries)
+                operand = try escapedOperands(dictionary)
             }
             return try markedUp(try string(try percentFormat(format, operand)))
         default: return nil
@@ -72,6 +68,12 @@ extension Interpreter {
     /// Numbers stay numbers, for `%d`.
     private func escapedOperand(_ value: Value) throws(JinjaError) -> Value {
         value.asDouble == nil ? try escaped(value).plain : value
+    }
+
+    private func escapedOperands(_ dictionary: ValueDictionary) throws(JinjaError) -> Value {
+        var entries: [(Value, Value)] = []
+        for (key, value) in zip(dictionary.keys, dictionary.values) { entries.append((key, try escapedOperand(value))) }
+        return try self.dictionary(entries)
     }
 
     /// The arguments of a method of escaped text: those whose text ends up in the result are escaped.
@@ -85,6 +87,10 @@ extension Interpreter {
                 var pieces: [Value] = []
                 for piece in try elements(of: first) { pieces.append(try escaped(piece).plain) }
                 arguments.positional[0] = try list(pieces)
+            }
+        case "format_map":
+            if case .dictionary(let mapping) = arguments.positional.first {
+                arguments.positional[0] = try escapedOperands(mapping)
             }
         case "format":
             for index in arguments.positional.indices {

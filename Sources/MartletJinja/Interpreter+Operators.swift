@@ -9,8 +9,11 @@ extension Interpreter {
             guard integer != .min else { throw overflow() }
             return .int(-integer)
         }
-        guard case .float(let number) = value else { throw fail("bad operand type for unary -: '\(value.typeName)'") }
-        return .float(-number)
+        switch value {
+        case .float(let number): return .float(-number)
+        case .object(let integer as LargeInteger): return integer.negated
+        default: throw fail("bad operand type for unary -: '\(value.typeName)'")
+        }
     }
 
     private func overflow() -> JinjaError { fail("integer overflow: integers have 64 bits") }
@@ -52,7 +55,7 @@ extension Interpreter {
         case .multiply: return try checked(left.multipliedReportingOverflow(by: right))
         case .divide:
             guard right != 0 else { throw fail("division by zero") }
-            return .float(Double(left) / Double(right))
+            return .float(Self.quotient(left, right))
         case .floorDivide, .modulo:
             guard right != 0 else { throw fail("integer division or modulo by zero") }
             let (quotient, overflows) = left.dividedReportingOverflow(by: right)
@@ -72,6 +75,23 @@ extension Interpreter {
             }
             return try power(left, right)
         }
+    }
+
+    /// The float nearest to the quotient, as Python gives it also where no float is equal to an operand.
+    private static func quotient(_ dividend: Int, _ divisor: Int) -> Double {
+        if dividend == 0 || Double(exactly: dividend) != nil && Double(exactly: divisor) != nil {
+            return Double(dividend) / Double(divisor)
+        }
+        // Both with their highest bit set, the quotient of 2^63 times the one by the other has 63 or 64 bits. Its last bit
+        // stands for all that are cut off: ten below those that a float keeps, it decides only what a tie is.
+        let shift = dividend.magnitude.leadingZeroBitCount
+        let divisorShift = divisor.magnitude.leadingZeroBitCount
+        let numerator = dividend.magnitude << shift
+        let (quotient, remainder) = (divisor.magnitude << divisorShift).dividingFullWidth(
+            (numerator >> 1, numerator << 63))
+        return Double(
+            sign: (dividend < 0) == (divisor < 0) ? .plus : .minus, exponent: divisorShift - shift - 63,
+            significand: Double(quotient | (remainder == 0 ? 0 : 1)))
     }
 
     /// By squaring, so that the exponent does not count the steps.
@@ -166,6 +186,12 @@ extension Interpreter {
         return left.equals(right)
     }
 
+    /// As a container looks for an element.
+    func areSame(_ left: Value, _ right: Value) throws(JinjaError) -> Bool {
+        try charge(min(left.weight, right.weight))
+        return left.isSame(as: right)
+    }
+
     func isLess(_ left: Value, _ right: Value) throws(JinjaError) -> Bool {
         try charge(min(left.weight, right.weight))
         try refuseUndefined(left)
@@ -198,12 +224,12 @@ extension Interpreter {
             return object.dictionary[value] != nil
         case .object(let object as ElementIterator):
             while let element = object.next() {
-                if try areEqual(element, value) { return true }
+                if try areSame(element, value) { return true }
             }
             return false
         case .int, .bool, .float, .null: throw fail("argument of type '\(container.typeName)' is not iterable")
         default:
-            for element in try elements(of: container) where try areEqual(element, value) { return true }
+            for element in try elements(of: container) where try areSame(element, value) { return true }
             return false
         }
     }

@@ -39,6 +39,8 @@ extension Interpreter {
             if let value = try captureScoped(body, filters: filters) { try emit(try text(value)) }
         case .scoped(let body):
             return try within(Scope(parent: scope)) { () throws(JinjaError) in try execute(body) }
+        case .block(let body):
+            return try within(Scope(parent: nil)) { () throws(JinjaError) in try execute(body) }
         case .break: return .break
         case .continue: return .continue
         }

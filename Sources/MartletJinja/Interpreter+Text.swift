@@ -13,12 +13,20 @@ extension Interpreter {
         try written { writer throws(JinjaError) in try value.represent(to: &writer) }
     }
 
+    /// Python's `ascii(value)`.
+    func asciiRepresentation(_ value: Value) throws(JinjaError) -> String {
+        let text = try representation(value).mapped { $0.isASCII ? String($0) : $0.pythonEscape }
+        try charge(text.utf8.count)
+        try checkStringBytes(text.utf8.count)
+        return text
+    }
+
     func json(_ value: Value, _ format: JSONWriter) throws(JinjaError) -> String {
         try written { writer throws(JinjaError) in try format.write(value, to: &writer) }
     }
 
     private func written(_ body: (inout TextWriter) throws(JinjaError) -> Void) throws(JinjaError) -> String {
-        var writer = TextWriter(maxBytes: limits.maxStringBytes, maxSteps: limits.maxSteps - steps)
+        var writer = TextWriter(maxBytes: limits.maxStringBytes, maxSteps: maxSteps - steps)
         do {
             try body(&writer)
         } catch {

@@ -13,22 +13,30 @@ final class Interpreter {
     var line = 1
 
     private(set) var steps = 0
+    /// See `Limits.steps`.
+    private(set) var maxSteps: Int
     private(set) var depth = 0
 
     /// What may hold a reference to itself, to be taken apart when the render ends.
-    private var namespaces: [Namespace] = []
-    private var macros: [Macro] = []
+    private var cyclic: [RuntimeObject] = []
 
     init(limits: Limits, clock: Clock) {
         self.limits = limits
         self.clock = clock
+        maxSteps = limits.maxSteps
     }
 
     func render(_ body: [Statement], names: [String], context: [String: Value]) throws(JinjaError) -> String {
         self.names = names
-        topLevel = names.map { context[$0] ?? Globals.named[$0] }
+        let input = names.map { context[$0] }
+        topLevel = zip(names, input).map { $1 ?? Globals.named[$0] }
         defer { releaseCycles() }
-        for case let value? in topLevel { try checkDepth(value.depth) }
+        var weight = 0
+        for case let value? in input {
+            try checkDepth(value.depth)
+            weight = weight.addingSaturated(value.weight)
+        }
+        maxSteps = limits.steps(forInput: weight)
         do {
             _ = try execute(body)
         } catch {
@@ -39,24 +47,26 @@ final class Interpreter {
         return output
     }
 
-    /// Namespaces and macros are reference-counted and can form cycles and long chains; emptied one by one, they
+    /// Namespaces, macros and loops are reference-counted and can form cycles and long chains; emptied one by one, they
     /// neither leak nor are they freed recursively.
     private func releaseCycles() {
-        for namespace in namespaces { namespace.attributes = ValueDictionary() }
-        for macro in macros { macro.closure = nil }
+        for object in cyclic { object.release() }
         topLevel = []
         scope = nil
     }
 
+    /// Keeps an object until the render ends, and takes it apart then.
+    func keep(_ object: RuntimeObject) { cyclic.append(object) }
+
     func makeNamespace(_ attributes: ValueDictionary) -> Value {
         let namespace = Namespace(attributes)
-        namespaces.append(namespace)
+        keep(namespace)
         return .object(namespace)
     }
 
     func makeMacro(_ definition: MacroDefinition) -> Macro {
         let macro = Macro(definition, closure: scope)
-        macros.append(macro)
+        keep(macro)
         return macro
     }
 
@@ -64,9 +74,13 @@ final class Interpreter {
 
     func lookUp(_ symbol: Symbol) -> Value {
         var current = scope
+        var distance = 0
         while let scope = current {
             if let value = scope[symbol] { return value }
             current = scope.parent
+            distance += 1
+            // A few blocks around cost nothing; the next charge checks the sum.
+            if distance & 3 == 0 { steps += 1 }
         }
         return topLevel[symbol] ?? .undefined(.init(name: names[symbol]))
     }
@@ -118,13 +132,19 @@ final class Interpreter {
 
     func charge(_ count: Int = 1) throws(JinjaError) {
         let (sum, overflow) = steps.addingReportingOverflow(count)
-        guard !overflow, sum <= limits.maxSteps else {
-            throw fail("the template takes more than \(limits.maxSteps) steps", .limitExceeded)
+        guard !overflow, sum <= maxSteps else {
+            throw fail("the template takes more than \(maxSteps) steps", .limitExceeded)
         }
         steps = sum
     }
 
     func charge(bytes: Int) throws(JinjaError) { try charge(bytes / Limits.bytesPerStep) }
+
+    /// Pays for looking at every scalar of the text. What Unicode's tables say about one takes as long to find as
+    /// evaluating a node; ASCII needs no table.
+    func charge(scalarsOf text: String) throws(JinjaError) {
+        try charge(text.isASCII ? text.utf8.count * 4 / Limits.bytesPerStep : text.utf8.count)
+    }
 
     func enter() throws(JinjaError) {
         depth += 1

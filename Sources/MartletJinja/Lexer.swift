@@ -16,15 +16,12 @@ struct Lexer {
     init(_ source: String) {
         var scalars: [Unicode.Scalar] = []
         scalars.reserveCapacity(source.utf8.count)
+        var followsReturn = false
         for scalar in source.unicodeScalars {
-            // "\r\n" and "\r" become "\n": the "\r" has already been written as one.
-            if scalar == "\n", scalars.last == "\r" { scalars.removeLast() }
-            scalars.append(scalar)
-            if scalar != "\r", scalars.count > 1, scalars[scalars.count - 2] == "\r" {
-                scalars[scalars.count - 2] = "\n"
-            }
+            // "\r\n" and "\r" become "\n".
+            if scalar != "\n" || !followsReturn { scalars.append(scalar == "\r" ? "\n" : scalar) }
+            followsReturn = scalar == "\r"
         }
-        if scalars.last == "\r" { scalars[scalars.count - 1] = "\n" }
         if scalars.last == "\n" { scalars.removeLast() }
         self.source = scalars
     }
@@ -334,10 +331,13 @@ extension Lexer {
             end -= text.utf8.count - zeros.utf8.count
             text = String(zeros)
         }
-        guard let value = Int(text, radix: radix) else {
-            throw JinjaError(.syntax, "the integer \(text) does not fit 64 bits", line: line)
+        if let value = Int(text, radix: radix) {
+            tokens.append(Token(kind: .integer(value), line: line))
+        } else if radix == 10, text.utf8.count <= LargeInteger.maxDigits {
+            tokens.append(Token(kind: .largeInteger(text), line: line))
+        } else {
+            throw JinjaError(.syntax, "an integer of \(text.utf8.count) digits does not fit 64 bits", line: line)
         }
-        tokens.append(Token(kind: .integer(value), line: line))
         position = end
     }
 
@@ -360,7 +360,8 @@ extension Lexer {
         throw JinjaError(.syntax, "a string without an end", line: beginLine)
     }
 
-    /// Python's escapes; an unknown one stands for itself, backslash included.
+    /// Python's escapes; an unknown one stands for itself, backslash included. Jinja2 writes the text in ASCII before it
+    /// reads them, so that of a scalar beyond that its escape is left.
     private func readEscape(at index: inout Int, into text: inout String.UnicodeScalarView) throws(JinjaError) {
         guard let mark = scalar(at: index) else { return }
         index += 1
@@ -386,6 +387,7 @@ extension Lexer {
                 index += 1
             }
             text.append(Unicode.Scalar(value) ?? "\u{FFFD}")
+        case _ where !mark.isASCII: text.append(contentsOf: mark.pythonEscape.unicodeScalars)
         default:
             text.append("\\")
             text.append(mark)
@@ -428,4 +430,6 @@ extension Unicode.Scalar {
         if isASCII { return isDigit || self == "_" || (0x41...0x5A).contains(value) || (0x61...0x7A).contains(value) }
         return properties.isXIDContinue
     }
+
+    var isIdentifierStart: Bool { isASCII ? isIdentifierPart && !isDigit : properties.isXIDStart }
 }

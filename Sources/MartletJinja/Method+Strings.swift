@@ -6,8 +6,12 @@ extension Method {
     ) -> Method {
         Method(name, parameters, required: required) { (interpreter, value, arguments) throws(JinjaError) in
             guard case .string(let text) = value else { return .null }
-            // Every method reads the whole text; Unicode's properties of a scalar take as long as evaluating a node.
-            try interpreter.charge(readsScalars ? text.utf8.count : text.utf8.count * 4 / Limits.bytesPerStep)
+            // Every method reads the whole text.
+            if readsScalars {
+                try interpreter.charge(scalarsOf: text)
+            } else {
+                try interpreter.charge(bytes: text.utf8.count * 4)
+            }
             return try body(interpreter, text, arguments)
         }
     }
@@ -42,6 +46,9 @@ extension Method {
         text("isalpha", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isLetter)) },
         text("isalnum", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isPythonAlphanumeric)) },
         text("isspace", readsScalars: true) { _, text, _ in .bool(text.allScalars(\.isPythonSpace)) },
+        text("isidentifier", readsScalars: true) { _, text, _ in
+            .bool(text.allScalars(\.isIdentifierPart) && text.unicodeScalars.first?.isIdentifierStart == true)
+        },
         text("isascii") { _, text, _ in .bool(text.isASCII) },
         text("isprintable", readsScalars: true) { _, text, _ in .bool(text.unicodeScalars.allSatisfy(\.isPrintable)) },
         text("isupper", readsScalars: true) { _, text, _ in .bool(text.isPythonUppercase) },
@@ -184,6 +191,15 @@ extension Method {
         Method(anything: "format") { (interpreter, value, arguments) throws(JinjaError) in
             guard case .string(let text) = value else { return .null }
             return try interpreter.string(try interpreter.formatFields(of: text, arguments.all))
+        },
+        Method("format_map", [""], required: 1) { (interpreter, value, arguments) throws(JinjaError) in
+            guard case .string(let text) = value else { return .null }
+            guard case .dictionary(let mapping) = arguments.value(0) else {
+                throw interpreter.fail("format_map() needs a mapping, not \(arguments.value(0).typeName)")
+            }
+            try interpreter.charge(mapping.count)
+            let fields = zip(mapping.keys, mapping.values).map { (name: $0.asString ?? "", value: $1) }
+            return try interpreter.string(try interpreter.formatFields(of: text, Arguments(keyword: fields)))
         },
     ]
 

@@ -32,6 +32,7 @@ struct Method: Sendable {
         case .string, .markup: ofStrings[name]
         case .dictionary: ofDictionaries[name]
         case .list, .tuple: ofSequences[name]
+        case .float: ofFloats[name]
         case .object(let object):
             switch object {
             case is LoopContext: ofLoops[name]
@@ -42,14 +43,24 @@ struct Method: Sendable {
         }
     }
 
-    /// Methods of lists and dictionaries that would change them; the immutable sandbox refuses to call them.
-    static func isMutating(_ name: String, _ value: Value) -> Bool {
-        switch value {
+    /// Attributes that the immutable sandbox refuses: methods that would change a list or dictionary, and Python's own
+    /// attributes of all objects.
+    static func isUnsafe(_ name: String, of value: Value) -> Bool {
+        if name.utf8.first == UInt8(ascii: "_"), ownAttributes.contains(name) { return true }
+        return switch value {
         case .list: ["append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"].contains(name)
         case .dictionary: ["clear", "pop", "popitem", "setdefault", "update"].contains(name)
         default: false
         }
     }
+
+    private static let ownAttributes = Set(
+        [
+            "class", "class_getitem", "contains", "delattr", "delitem", "dir", "doc", "eq", "format", "ge",
+            "getattribute", "getitem", "getstate", "gt", "hash", "init", "init_subclass", "ior", "iter", "le", "len",
+            "lt", "ne", "new", "or", "reduce", "reduce_ex", "repr", "reversed", "ror", "setattr", "setitem", "sizeof",
+            "str", "subclasshook",
+        ].map { "__\($0)__" })
 
     static func table(_ methods: [Method]) -> [String: Method] {
         Dictionary(methods.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
@@ -79,7 +90,7 @@ struct Method: Sendable {
         Method("count", [""], required: 1) { (interpreter, value, arguments) throws(JinjaError) in
             var count = 0
             for element in try interpreter.elements(of: value)
-            where try interpreter.areEqual(element, arguments.value(0)) {
+            where try interpreter.areSame(element, arguments.value(0)) {
                 count += 1
             }
             return .int(count)
@@ -94,11 +105,18 @@ struct Method: Sendable {
                     })
             }
             let (start, count) = Slice(start: bounds[0], stop: bounds[1]).resolved(count: elements.count)
-            for index in start..<start + count where try interpreter.areEqual(elements[index], arguments.value(0)) {
+            for index in start..<start + count where try interpreter.areSame(elements[index], arguments.value(0)) {
                 return .int(index)
             }
             throw interpreter.fail("\(try interpreter.representation(arguments.value(0))) is not in \(value.typeName)")
         },
+    ])
+
+    private static let ofFloats = table([
+        Method("is_integer") { _, value, _ in
+            guard case .float(let number) = value else { return .null }
+            return .bool(number.isFinite && number == number.rounded())
+        }
     ])
 
     // MARK: Loops and cyclers
@@ -115,7 +133,10 @@ struct Method: Sendable {
             guard case .object(let object as LoopContext) = value else { return .null }
             let current = try interpreter.tuple(arguments.all.positional)
             defer { object.lastChanged = current }
-            guard let last = object.lastChanged else { return .bool(true) }
+            guard let last = object.lastChanged else {
+                interpreter.keep(object)
+                return .bool(true)
+            }
             return .bool(!(try interpreter.areEqual(last, current)))
         },
     ])

@@ -30,11 +30,11 @@ extension Parser {
     mutating func parseExpression(allowsConditional: Bool = true) throws(JinjaError) -> Expression {
         try enter()
         defer { leave() }
+        let outerUnknownName = unknownName
         let value = try parseOr()
         guard allowsConditional, isName("if") else { return value }
-        let outer = isConditional
-        isConditional = true
-        defer { isConditional = outer }
+        // No part needs to be reached.
+        defer { unknownName = outerUnknownName }
         var conditions: [Expression] = []
         var otherwise: Expression?
         while otherwise == nil, skip(name: "if") {
@@ -183,6 +183,9 @@ extension Parser {
         case .integer(let value):
             advance()
             return .constant(.int(value))
+        case .largeInteger(let digits):
+            advance()
+            return .constant(.object(LargeInteger(digits: digits)))
         case .float(let value):
             advance()
             return .constant(.float(value))
@@ -319,6 +322,11 @@ extension Parser {
         }
     }
 
+    private mutating func noteUnknown(_ kind: String, _ name: String, line: Int) {
+        guard !isConditional, unknownName == nil else { return }
+        unknownName = failure("no \(kind) named '\(name)'", line: line)
+    }
+
     private mutating func parseDottedName() throws(JinjaError) -> String {
         var name = try expectName()
         while skip(.dot) { name += "." + (try expectName()) }
@@ -333,7 +341,7 @@ extension Parser {
             let line = self.line
             let name = try parseDottedName()
             let filter = Filter.named[name]
-            guard filter != nil || isConditional else { throw failure("no filter named '\(name)'", line: line) }
+            if filter == nil { noteUnknown("filter", name, line: line) }
             let arguments = isSymbol(.leftParenthesis) ? try parseArguments() : ArgumentExpressions()
             filters.append(FilterExpression(name: name, filter: filter, arguments: arguments, line: line))
         }
@@ -347,13 +355,13 @@ extension Parser {
         let isNegated = skip(name: "not")
         let name = try parseDottedName()
         let test = ValueTest.named[name]
-        guard test != nil || isConditional else { throw failure("no test named '\(name)'", line: line) }
+        if test == nil { noteUnknown("test", name, line: line) }
         var arguments = ArgumentExpressions()
         switch current.kind {
         case .symbol(.leftParenthesis): arguments = try parseArguments()
         case .name("else"), .name("or"), .name("and"): break
         case .name("is"): throw failure("tests cannot be chained with 'is'")
-        case .name, .string, .integer, .float, .symbol(.leftBracket), .symbol(.leftBrace):
+        case .name, .string, .integer, .largeInteger, .float, .symbol(.leftBracket), .symbol(.leftBrace):
             let argument = try parsePrimary()
             var links: [Link] = []
             try parsePostfix(&links)

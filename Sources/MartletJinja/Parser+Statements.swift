@@ -1,6 +1,8 @@
 extension Parser {
     mutating func parseTemplate() throws(JinjaError) -> [Statement] {
-        try parseBody(until: [])
+        let statements = try parseBody(until: [])
+        if let unknownName { throw unknownName }
+        return statements
     }
 
     /// Text, print statements and blocks, up to a block whose name is in `endNames`; that name is then the current
@@ -78,8 +80,12 @@ extension Parser {
             advance()
         case "block":
             let block = try expectName()
-            _ = skip(name: "scoped")
-            kind = .scoped(try parseUnconditionalBlock(until: "endblock"))
+            let isScoped = skip(name: "scoped")
+            let outerLoops = loopDepth
+            loopDepth = 0
+            let body = try parseUnconditionalBlock(until: "endblock")
+            loopDepth = outerLoops
+            kind = isScoped ? .scoped(body) : .block(body)
             advance()
             _ = skip(name: block)
         case "autoescape":
@@ -111,8 +117,8 @@ extension Parser {
         var otherwise: [Statement] = []
         let outer = isConditional
         while true {
-            let condition = try parseTuple(allowsConditional: false)
             isConditional = true
+            let condition = try parseTuple(allowsConditional: false)
             let (body, end) = try parseBlock(until: "elif", "else", "endif")
             isConditional = outer
             branches.append((condition, body))
@@ -128,6 +134,7 @@ extension Parser {
 
     private mutating func parseFor() throws(JinjaError) -> ForStatement {
         let target = try parseTarget(endsAt: "in")
+        if target.assigns(Self.loopSymbol) { throw failure("can't assign to the variable 'loop' in a loop") }
         try expect(.name("in"))
         let iterable = try parseTuple(allowsConditional: false, endsAt: "recursive")
         let condition = skip(name: "if") ? try parseExpression() : nil
@@ -147,6 +154,9 @@ extension Parser {
 
     private mutating func parseSet() throws(JinjaError) -> Statement.Kind {
         let target = try parseTarget(allowsNamespace: true)
+        if loopDepth > 0, target.assigns(Self.loopSymbol) {
+            throw failure("can't assign to the variable 'loop' in a loop")
+        }
         if skip(.assign) { return .set(target, try parseTuple()) }
         let filters = try parseFilterChain()
         let body = try parseUnconditionalBlock(until: "endset")

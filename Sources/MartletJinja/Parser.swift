@@ -14,8 +14,11 @@ struct Parser {
 
     /// Which of `varargs`, `kwargs` and `caller` the bodies of the macros being parsed mention, innermost last.
     var macroReferences: [Set<String>] = []
-    /// Inside of an if branch or an inline if, where Jinja2 lets an unknown filter pass until it is reached.
+    /// Inside of an if statement, where Jinja2 lets an unknown filter pass until it is reached.
     var isConditional = false
+    /// The first filter or test that is unknown where no condition is around it. As in Jinja2 it stops a template only when
+    /// all of that is parsed: what comes behind may make it a part of an inline if.
+    var unknownName: JinjaError?
     /// Loops around the current statement, within the same macro body.
     var loopDepth = 0
 
@@ -71,7 +74,7 @@ struct Parser {
         guard case .name(let name) = current.kind else {
             throw failure("expected a name, got '\(current.kind.description)'")
         }
-        if let first = name.unicodeScalars.first, first.isASCII ? first.isDigit : !first.properties.isXIDStart {
+        if let first = name.unicodeScalars.first, !first.isIdentifierStart {
             throw failure("invalid character in identifier '\(name)'")
         }
         advance()

@@ -9,9 +9,8 @@ struct Arguments {
 /// `{% macro %}`, and the body of `{% call %}` under the name `caller`.
 final class Macro: RuntimeObject, @unchecked Sendable {
     let definition: MacroDefinition
-    /// The scope it was defined in; nil at the top level. Emptied when the render ends, since it may hold the macro
-    /// itself.
-    var closure: Scope?
+    /// The scope it was defined in; nil at the top level. It may hold the macro itself.
+    private(set) var closure: Scope?
 
     init(_ definition: MacroDefinition, closure: Scope?) {
         self.definition = definition
@@ -19,6 +18,7 @@ final class Macro: RuntimeObject, @unchecked Sendable {
     }
 
     override var typeName: String { "Macro" }
+    override func release() { closure = nil }
     override func represent(to writer: inout TextWriter) throws(JinjaError) {
         try writer.write("<Macro \(definition.name.map { "'\($0)'" } ?? "anonymous")>")
     }
@@ -92,6 +92,7 @@ final class LoopContext: RuntimeObject, @unchecked Sendable {
     /// How a `recursive` loop is entered again; nil for others, and when the loop is over.
     var recursion: (statement: ForStatement, scope: Scope?)?
     var index0 = 0
+    /// What `changed` was last called with, which may be this loop or hold another one, and so on.
     var lastChanged: Value?
 
     init(items: ValueList, depth0: Int) {
@@ -100,6 +101,7 @@ final class LoopContext: RuntimeObject, @unchecked Sendable {
     }
 
     override var typeName: String { "LoopContext" }
+    override func release() { lastChanged = nil }
     override var depth: Int { items.depth }
     override func represent(to writer: inout TextWriter) throws(JinjaError) {
         try writer.write("<LoopContext \(index0 + 1)/\(items.elements.count)>")

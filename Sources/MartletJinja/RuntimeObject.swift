@@ -13,6 +13,9 @@ package class RuntimeObject: @unchecked Sendable {
     func represent(to writer: inout TextWriter) throws(JinjaError) { try writer.write("<\(typeName)>") }
     func isEqual(to other: RuntimeObject) -> Bool { false }
     func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+    /// Lets go of what may hold this object again. The interpreter calls it when the render ends, for the objects that it
+    /// was told of.
+    func release() {}
 }
 
 /// `namespace(…)`: the one mutable value of the language.
@@ -22,6 +25,7 @@ final class Namespace: RuntimeObject, @unchecked Sendable {
     init(_ attributes: ValueDictionary) { self.attributes = attributes }
 
     override var typeName: String { "Namespace" }
+    override func release() { attributes = ValueDictionary() }
 
     override func represent(to writer: inout TextWriter) throws(JinjaError) {
         try writer.write("<Namespace ")
@@ -86,6 +90,8 @@ final class RangeObject: RuntimeObject, @unchecked Sendable {
 
     override func hash(into hasher: inout Hasher) {
         hasher.combine(count)
+        if count > 0 { hasher.combine(start) }
+        if count > 1 { hasher.combine(step) }
     }
 
     /// Valid for 0 ..< count. The element fits an Int, but its distance from the start may not: hence the wrapping
@@ -125,11 +131,22 @@ final class DictionaryView: RuntimeObject, @unchecked Sendable {
     }
 }
 
-/// An integer of JSON input that does not fit 64 bits: it can be printed and nothing else.
+/// An integer of a literal, a text or JSON input that does not fit 64 bits: it can be printed and negated, and nothing
+/// else.
 final class LargeInteger: RuntimeObject, @unchecked Sendable {
+    /// Without leading zeros; a minus sign may be in front.
     let digits: String
 
+    /// Longer integers are refused as in Python, whose conversion takes quadratic time.
+    static let maxDigits = 4300
+
     init(digits: String) { self.digits = digits }
+
+    var negated: Value {
+        if digits.hasPrefix("-") { return .object(LargeInteger(digits: String(digits.dropFirst()))) }
+        let negated = "-" + digits
+        return Int(negated).map(Value.int) ?? .object(LargeInteger(digits: negated))
+    }
 
     override var typeName: String { "int" }
     override var weight: Int { 1 + digits.utf8.count }

@@ -1,7 +1,7 @@
 // Python's case conversions and character classes, by Unicode's properties.
 
 extension String {
-    private func mapped(_ transform: (Unicode.Scalar) -> String) -> String {
+    func mapped(_ transform: (Unicode.Scalar) -> String) -> String {
         var result: [UInt8] = []
         result.reserveCapacity(utf8.count)
         for scalar in unicodeScalars { result += transform(scalar).utf8 }
@@ -45,10 +45,16 @@ extension String {
         }
     }
 
+    /// With the decimal digits of other scripts as those of ASCII, which is how Python reads numbers.
+    var withASCIIDigits: String {
+        guard !isASCII else { return self }
+        return mapped { $0.isPythonDecimal ? String(Int($0.properties.numericValue ?? 0)) : String($0) }
+    }
+
     var pythonSwapcased: String {
         mapped { scalar in
-            if scalar.properties.isUppercase { return scalar.properties.lowercaseMapping }
-            return scalar.properties.isLowercase ? scalar.properties.uppercaseMapping : String(scalar)
+            if scalar.isUppercase { return scalar.lower }
+            return scalar.isLowercase ? scalar.upper : String(scalar)
         }
     }
 
@@ -60,8 +66,8 @@ extension String {
     /// Python's `isupper`: some cased scalar, and none that is not upper case.
     var isPythonUppercase: Bool {
         var hasCased = false
-        for scalar in unicodeScalars where scalar.properties.isCased {
-            guard scalar.properties.isUppercase else { return false }
+        for scalar in unicodeScalars where scalar.isCased {
+            guard scalar.isUppercase else { return false }
             hasCased = true
         }
         return hasCased
@@ -69,8 +75,8 @@ extension String {
 
     var isPythonLowercase: Bool {
         var hasCased = false
-        for scalar in unicodeScalars where scalar.properties.isCased {
-            guard scalar.properties.isLowercase else { return false }
+        for scalar in unicodeScalars where scalar.isCased {
+            guard scalar.isLowercase else { return false }
             hasCased = true
         }
         return hasCased
@@ -80,13 +86,13 @@ extension String {
         var hasCased = false
         var followsLetter = false
         for scalar in unicodeScalars {
-            let properties = scalar.properties
-            if properties.isCased {
-                let isCapital = properties.isUppercase || properties.generalCategory == .titlecaseLetter
+            let isCased = scalar.isCased
+            if isCased {
+                let isCapital = scalar.isUppercase || scalar.properties.generalCategory == .titlecaseLetter
                 guard isCapital != followsLetter else { return false }
                 hasCased = true
             }
-            followsLetter = properties.isCased
+            followsLetter = isCased
         }
         return hasCased
     }
@@ -99,6 +105,8 @@ extension Unicode.Scalar {
     private var switchedASCII: String { String(Unicode.Scalar(UInt8(truncatingIfNeeded: value) ^ 0x20)) }
 
     // Unicode's tables are slow to consult, and most scalars are ASCII.
+    var isUppercase: Bool { isASCII ? isASCIIUppercase : properties.isUppercase }
+    var isLowercase: Bool { isASCII ? isASCIILowercase : properties.isLowercase }
     var isCased: Bool { isASCII ? isASCIIUppercase || isASCIILowercase : properties.isCased }
     var upper: String {
         guard isASCII else { return properties.uppercaseMapping }
@@ -111,14 +119,15 @@ extension Unicode.Scalar {
     var title: String { isASCII ? upper : properties.titlecaseMapping }
 
     var isLetter: Bool {
-        switch properties.generalCategory {
+        if isASCII { return isASCIIUppercase || isASCIILowercase }
+        return switch properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true
         default: false
         }
     }
 
-    var isPythonDecimal: Bool { properties.numericType == .decimal }
-    var isPythonDigit: Bool { properties.numericType == .decimal || properties.numericType == .digit }
-    var isPythonNumeric: Bool { properties.numericType != nil }
+    var isPythonDecimal: Bool { isASCII ? isDigit : properties.numericType == .decimal }
+    var isPythonDigit: Bool { isPythonDecimal || !isASCII && properties.numericType == .digit }
+    var isPythonNumeric: Bool { isASCII ? isDigit : properties.numericType != nil }
     var isPythonAlphanumeric: Bool { isLetter || isPythonNumeric }
 }

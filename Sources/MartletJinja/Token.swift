@@ -10,6 +10,8 @@ struct Token: Sendable {
         case name(String)
         case string(String)
         case integer(Int)
+        /// The decimal digits of an integer beyond 64 bits.
+        case largeInteger(String)
         case float(Double)
         case symbol(Symbol)
         case end
@@ -61,6 +63,7 @@ extension Token.Kind {
         case .name(let name): name
         case .string: "string"
         case .integer(let value): String(value)
+        case .largeInteger(let digits): digits
         case .float(let value): String(value)
         case .symbol(let symbol): symbol.rawValue
         case .end: "end of template"

@@ -4,7 +4,7 @@ struct HashableValue: Hashable {
 
     init(_ value: Value) { self.value = value }
 
-    static func == (left: HashableValue, right: HashableValue) -> Bool { left.value.equals(right.value) }
+    static func == (left: HashableValue, right: HashableValue) -> Bool { left.value.isSame(as: right.value) }
 
     func hash(into hasher: inout Hasher) { value.hash(into: &hasher) }
 }
@@ -40,11 +40,11 @@ extension Value {
         case (.float(let left), .float(let right)): return left == right
         case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
             return left.elements.count == right.elements.count
-                && zip(left.elements, right.elements).allSatisfy { $0.equals($1) }
+                && zip(left.elements, right.elements).allSatisfy { $0.isSame(as: $1) }
         case (.dictionary(let left), .dictionary(let right)):
             guard left.count == right.count else { return false }
             for (key, value) in zip(left.keys, left.values) {
-                guard let found = right[key], found.equals(value) else { return false }
+                guard let found = right[key], found.isSame(as: value) else { return false }
             }
             return true
         case (.object(let left), .object(let right)): return left === right || left.isEqual(to: right)
@@ -60,13 +60,24 @@ extension Value {
         }
     }
 
+    /// Python's `is` or `==`, by which containers compare their elements and find their keys. Values have no identity
+    /// here, so that every NaN counts as the same one.
+    func isSame(as other: Value) -> Bool {
+        if case .float(let left) = self, case .float(let right) = other, left.isNaN, right.isNaN { return true }
+        return equals(other)
+    }
+
     func hash(into hasher: inout Hasher) {
         switch self {
         case .undefined, .null: hasher.combine(0)
         case .bool(let value): hasher.combine(value ? 1 : 0)
         case .int(let value): hasher.combine(value)
         case .float(let value):
-            if let integer = Int(exactly: value) { hasher.combine(integer) } else { hasher.combine(value) }
+            if let integer = Int(exactly: value) {
+                hasher.combine(integer)
+            } else {
+                hasher.combine(value.isNaN ? .nan : value)
+            }
         case .string(let text), .markup(let text):
             // `String.hash` hashes a normalized form; the bytes are both right and quicker.
             let hashed: Void? = text.utf8.withContiguousStorageIfAvailable {
@@ -85,7 +96,7 @@ extension Value {
         switch (self, other) {
         case (.string(let left), .string(let right)): return left.scalarsPrecede(right)
         case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
-            for (left, right) in zip(left.elements, right.elements) where !left.equals(right) {
+            for (left, right) in zip(left.elements, right.elements) where !left.isSame(as: right) {
                 return left.isLess(than: right)
             }
             return left.elements.count < right.elements.count
@@ -93,6 +104,11 @@ extension Value {
         default:
             if let left = asInteger, let right = other.asInteger { return left < right }
             guard let left = asDouble, let right = other.asDouble else { return nil }
+            if left == right {
+                // The float nearest to an integer may be that of the other side although the numbers differ.
+                if let integer = asInteger { return Int(exactly: right).map { integer < $0 } ?? true }
+                if let integer = other.asInteger { return Int(exactly: left).map { $0 < integer } ?? false }
+            }
             return left < right
         }
     }

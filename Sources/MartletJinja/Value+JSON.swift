@@ -42,9 +42,6 @@ private struct JSONReader {
     private var position = 0
     private var values = 0
 
-    /// Longer integers are refused as in Python, whose conversion takes quadratic time.
-    private static let maxDigits = 4300
-
     init(
         _ bytes: [UInt8], isStrict: Bool = false, maxDepth: Int = Limits.maxValueDepth, maxValues: Int = .max
     ) {
@@ -155,7 +152,8 @@ private struct JSONReader {
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if isInteger {
             if let value = Int(text) { return .int(value) }
-            guard digits <= Self.maxDigits else { throw failure("an integer of more than \(Self.maxDigits) digits") }
+            let maxDigits = LargeInteger.maxDigits
+            guard digits <= maxDigits else { throw failure("an integer of more than \(maxDigits) digits") }
             return .object(LargeInteger(digits: text))
         }
         guard let value = Double(text) else { throw failure("malformed number") }

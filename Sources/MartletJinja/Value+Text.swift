@@ -63,19 +63,24 @@ extension String {
             case "\t": return "\\t"
             default: break
             }
-            guard !scalar.isPrintable else { return nil }
-            let digits = String(scalar.value, radix: 16)
-            let (mark, width) = scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x10000 ? ("u", 4) : ("U", 8)
-            return "\\" + mark + String(repeating: "0", count: width - digits.utf8.count) + digits
+            return scalar.isPrintable ? nil : scalar.pythonEscape
         }
         try writer.write(String(quote))
     }
 }
 
 extension Unicode.Scalar {
+    /// The scalar as `\xe9`, `\u20ac` or `\U0001f600`.
+    var pythonEscape: String {
+        let digits = String(value, radix: 16)
+        let (mark, width) = value < 0x100 ? ("x", 2) : value < 0x10000 ? ("u", 4) : ("U", 8)
+        return "\\" + mark + String(repeating: "0", count: width - digits.utf8.count) + digits
+    }
+
     /// Python's `str.isprintable` for one scalar.
     var isPrintable: Bool {
-        switch properties.generalCategory {
+        if isASCII { return (0x20..<0x7F).contains(value) }
+        return switch properties.generalCategory {
         case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
         case .spaceSeparator: self == " "
         default: true

@@ -47,7 +47,7 @@ package struct ValueDictionary: Sendable {
 
     private func position(of key: Value) -> Int? {
         if keys.count <= Self.linearSearchCount {
-            return keys.firstIndex { $0.equals(key) }
+            return keys.firstIndex { $0.isSame(as: key) }
         }
         return positions[HashableValue(key)]
     }

@@ -101,12 +101,12 @@ struct ValueTest: Sendable {
         },
         ValueTest("upper") { (interpreter, value, _) throws(JinjaError) in
             let text = try interpreter.text(value)
-            try interpreter.charge(text.utf8.count)
+            try interpreter.charge(scalarsOf: text)
             return text.isPythonUppercase
         },
         ValueTest("lower") { (interpreter, value, _) throws(JinjaError) in
             let text = try interpreter.text(value)
-            try interpreter.charge(text.utf8.count)
+            try interpreter.charge(scalarsOf: text)
             return text.isPythonLowercase
         },
     ]

@@ -78,7 +78,8 @@ import Testing
         Attack(name: "power", source: "{{ 9 ** 9 ** 9 }}", kind: .invalidOperation),
         Attack(name: "smallest integer", source: "{{ (-9223372036854775807 - 1) // -1 }}", kind: .invalidOperation),
         Attack(name: "smallest integer, abs", source: "{{ (-9223372036854775807 - 1)|abs }}", kind: .invalidOperation),
-        Attack(name: "long literal", source: "{{ 99999999999999999999 }}", kind: .syntax),
+        Attack(name: "long literal", source: "{{ " + String(repeating: "9", count: 5_000) + " }}", kind: .syntax),
+        Attack(name: "long literal in hexadecimal", source: "{{ 0xFFFFFFFFFFFFFFFFF }}", kind: .syntax),
         Attack(name: "strftime width", source: "{{ strftime_now('%999999d') }}", kind: .invalidOperation),
         Attack(name: "source", source: String(repeating: "x", count: 2 << 20)),
     ]
@@ -110,6 +111,79 @@ import Testing
         #expect(rendered.hasPrefix("<|im_start|>user\nwörter wörter"))
         #expect(rendered.hasSuffix("<|im_start|>assistant\nyes<|im_end|>\n"))
         #expect(rendered.utf8.count == 28 + text.utf8.count - 1 + 2_000 * 36)
+    }
+
+    /// Templates that look for the answers to a call in the whole conversation take steps by the square of its length.
+    @Test func longToolConversationsRender() throws {
+        let source = """
+            {% for m in messages %}{% for call in m.tool_calls %}{% for answer in messages %}\
+            {% if answer.role == 'tool' and answer.tool_call_id == call.id %}{{ call.function.name }}: {{ answer.content }}
+            {% endif %}{% endfor %}{% endfor %}{% endfor %}
+            """
+        let messages = (0..<1_000).flatMap { index -> [Value] in
+            let function = Value.dictionary([
+                ("name", .string("f")), ("arguments", .dictionary([("city", .string("a"))])),
+            ])
+            let call = Value.dictionary([
+                ("id", .string("call\(index)")), ("type", .string("function")), ("function", function),
+            ])
+            return [
+                .dictionary([("role", .string("assistant")), ("tool_calls", .list([call]))]),
+                .dictionary([
+                    ("role", .string("tool")), ("tool_call_id", .string("call\(index)")),
+                    ("content", .string("\(index)")),
+                ]),
+            ]
+        }
+        let rendered = try Template(source).render(["messages": .list(messages)])
+        #expect(rendered == (0..<1_000).map { "f: \($0)\n" }.joined())
+    }
+
+    /// A loop object that outlives its loop can hold the one before it, and so on: freeing one may not free all of them
+    /// recursively.
+    @Test(arguments: [
+        "{% for j in [0] %}{% if loop.changed(ns.p) %}{% endif %}{% set ns.p = loop %}{% endfor %}",
+        "{% for j in [0] %}{% set ns.l = loop %}{% endfor %}{% if ns.l.changed(ns.p) %}{% endif %}{% set ns.p = ns.l %}",
+    ]) func chainsOfLoopsAreFreed(body: String) throws {
+        let source = "{% set ns = namespace(p=0) %}{% for i in range(50000) %}\(body){% endfor %}ok"
+        #expect(try Template(source).render([:]) == "ok")
+    }
+
+    /// What would take time by the square of a number although it counts few steps.
+    @Test func lookUpsAreQuick() throws {
+        let ranges = (0..<20_000).map { "range(\($0), \($0 + 1))" }.joined(separator: ",")
+        let variables = (0..<20_000).map { "{% set v\($0) = 1 %}" }.joined()
+        for (source, expected) in [
+            ("{{ ([('nan'|float)] * 300000)|unique|list|length }}", "1"),
+            ("{{ [\(ranges)]|unique|list|length }}", "20000"),
+            ("{% for i in range(20) %}\(variables){% endfor %}", ""),
+        ] {
+            let template = try Template(source)
+            var rendered = ""
+            let time = try ContinuousClock().measure { rendered = try template.render([:]) }
+            #expect(rendered == expected)
+            #expect(time < .seconds(5), "\(source.prefix(60))")
+        }
+    }
+
+    @Test func fieldsPayForTheNamesTheyAreLookedUpIn() throws {
+        var limits = Limits()
+        limits.stepsPerWeight = 0
+        let names = Value.dictionary((0..<20_000).map { ("k\($0)", .int($0)) })
+        let template = try Template("{{ ('{k19999}' * 100000).format(**d)|length }}", limits: limits)
+        let error = #expect(throws: JinjaError.self) { try template.render(["d": names]) }
+        #expect(error?.kind == .limitExceeded)
+    }
+
+    /// Case and classes of ASCII text need no table of Unicode: a long document costs few steps.
+    @Test(arguments: [
+        "s.lower() == s", "s|upper|lower == s", "(s|title)[:3] == 'Aa '", "s.swapcase().swapcase() == s", "s is lower",
+        "('1' * 3100000).isdigit()", "('a' * 3100000).isalnum()", "s.isprintable()",
+    ]) func longASCIITextsRender(test: String) throws {
+        var limits = Limits()
+        limits.stepsPerWeight = 0
+        let text = Value.string(String(repeating: "aa ", count: 1_100_000))
+        #expect(try Template("{{ \(test) }}", limits: limits).render(["s": text]) == "True")
     }
 
     /// Long but flat expressions are no deeper than short ones.
@@ -176,6 +250,12 @@ import Testing
         #expect(throws: JinjaError.self) {
             try Template("{% for i in range(20) %}{% endfor %}", limits: limits).render([:])
         }
+        // Input gives more of them, up to a bound.
+        let elements = ["x": Value.list(Array(repeating: .null, count: 20))]
+        let loop = "{% for i in x %}{% endfor %}"
+        #expect(try Template(loop, limits: limits).render(elements) == "")
+        limits.maxStepsWithInput = 10
+        #expect(throws: JinjaError.self) { try Template(loop, limits: limits).render(elements) }
         limits = Limits()
         limits.maxOutputBytes = 3
         #expect(try Template("abc", limits: limits).render([:]) == "abc")
