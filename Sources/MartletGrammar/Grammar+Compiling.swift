@@ -57,7 +57,8 @@ private struct StructureCompiler {
             return try parser.nodes(&builder, next)
         case .textWithout(let text):
             let pattern = Pattern.sequence([.anything, .text(text), .anything])
-            return try builder.scalarAutomaton(ScalarAutomaton(pattern, &builder).inverted, .plain, next)
+            return try builder.scalarAutomaton(
+                ScalarAutomaton(pattern, &builder).inverted(&builder), .plain, next)
         case .sequence(let parts):
             var next = next
             for part in parts.reversed() { next = try nodes(part, &builder, next) }

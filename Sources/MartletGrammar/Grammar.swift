@@ -5,15 +5,37 @@ package final class Grammar: Sendable {
     package let trie: TokenTrie
     private let automaton: Automaton
     private let limits: GrammarLimits
-    private let space: Mutex<Space>
+    /// Where answers go on. When it has grown too large another takes its place, with nothing in it yet.
+    private let current: Mutex<Exploration>
 
-    /// What is known.
-    struct Space {
+    /// What is known of the automaton. Whoever stands in it keeps it, however large it has grown.
+    final class Exploration: Sendable {
+        let known: Mutex<Known>
+        let start: StateSpace.StateID
+
+        init(_ automaton: Automaton, _ limits: GrammarLimits) throws(GrammarError) {
+            let states = try StateSpace(automaton, limits: limits)
+            start = states.start
+            known = Mutex(Known(states: states))
+        }
+
+        /// The same place as one of an older exploration.
+        func adopt(_ position: Position) -> Position {
+            // Nobody has locks the other way round: places move to newer explorations only.
+            position.exploration.known.withLock { old in
+                known.withLock { new in
+                    Position(exploration: self, state: new.states.adopt(position.state, of: old.states))
+                }
+            }
+        }
+    }
+
+    struct Known {
         var states: StateSpace
         var masks: [MaskKey: TokenMask] = [:]
         var maskMemory = 0
-        /// How often everything was forgotten. Numbers of states mean nothing in another generation.
-        var generation = 0
+
+        var memory: Int { states.memory + maskMemory }
     }
 
     struct MaskKey: Hashable {
@@ -21,10 +43,10 @@ package final class Grammar: Sendable {
         var skipsSpace: Bool
     }
 
-    /// A number of a state, and the generation it belongs to.
-    struct Position: Sendable, Hashable {
-        var generation: Int
-        var state: StateSpace.StateID
+    /// Where an answer is.
+    struct Position: Sendable {
+        let exploration: Exploration
+        let state: StateSpace.StateID
     }
 
     /// - Throws: `unsatisfiable` or `tooComplex`.
@@ -32,106 +54,93 @@ package final class Grammar: Sendable {
         self.automaton = automaton
         self.trie = trie
         self.limits = limits
-        space = Mutex(Space(states: try StateSpace(automaton, limits: limits)))
+        current = Mutex(try Exploration(automaton, limits))
     }
+
+    private var start: Position {
+        let exploration = current.withLock { $0 }
+        return Position(exploration: exploration, state: exploration.start)
+    }
+
+    /// What it takes, roughly, in bytes.
+    package var memory: Int { automaton.memory + current.withLock { $0 }.known.withLock { $0.memory } }
 
     // MARK: Texts
 
-    /// Where `bytes` lead from the start.
+    /// Where `bytes` lead.
     ///
     /// - Throws: `tooComplex`.
-    private static func follow(
-        _ bytes: some Sequence<UInt8>, in space: inout Space, from start: StateSpace.StateID
+    private func follow(
+        _ bytes: some Sequence<UInt8>, from start: StateSpace.StateID, in states: inout StateSpace
     ) throws(GrammarError) -> StateSpace.StateID {
         var state = start
-        for byte in bytes where state != StateSpace.dead { state = try space.states.next(state, byte) }
+        let begin = states.work
+        for byte in bytes where state != StateSpace.dead {
+            state = try states.next(state, byte)
+            guard states.work - begin <= limits.work else { throw .tooComplex("it takes too much work to follow") }
+        }
         return state
     }
 
-    /// Where `history` leads, of which `position` is what was known.
+    /// Where `bytes` lead. Of an exploration that takes too much memory only the place itself goes over into the next one.
     ///
-    /// - Parameter new: the bytes at the end of `history` that `position` has not seen.
-    func advance(_ position: Position, history: [UInt8], new: Int) throws(GrammarError) -> Position {
-        try locked { space throws(GrammarError) in
-            var state = position.state
-            if position.generation == space.generation {
-                state = try Self.follow(history[(history.count - new)...], in: &space, from: state)
-            } else {
-                state = try Self.follow(history, in: &space, from: space.states.start)
-            }
-            return Position(generation: space.generation, state: state)
+    /// - Parameter position: nil at the start of the text.
+    /// - Throws: `tooComplex`.
+    func advance(_ position: Position?, by bytes: some Sequence<UInt8>) throws(GrammarError) -> Position {
+        let position = position ?? start
+        let (state, memory) = try position.exploration.known.withLock { known throws(GrammarError) in
+            (try follow(bytes, from: position.state, in: &known.states), known.memory)
         }
+        let newest = try current.withLock { current throws(GrammarError) -> Exploration in
+            if current === position.exploration, memory > limits.cacheBytes {
+                current = try Exploration(automaton, limits)
+            }
+            return current
+        }
+        let result = Position(exploration: position.exploration, state: state)
+        return newest === position.exploration ? result : newest.adopt(result)
     }
 
     /// Whether it is the form of this text, from its start to its end.
     package func matches(_ text: some Sequence<UInt8>) throws(GrammarError) -> Bool {
-        try locked { space throws(GrammarError) in
-            let state = try Self.follow(text, in: &space, from: space.states.start)
-            return space.states.isComplete(state)
-        }
-    }
-
-    private static func current(
-        _ position: Position, _ history: [UInt8], _ space: inout Space
-    ) throws(GrammarError) -> StateSpace.StateID {
-        position.generation == space.generation
-            ? position.state : try follow(history, in: &space, from: space.states.start)
-    }
-
-    /// - Parameter forgets: whether what is known may go, where it takes too much memory.
-    private func locked<Result: Sendable>(
-        forgets: Bool = true, _ body: (inout Space) throws(GrammarError) -> Result
-    ) throws(GrammarError) -> Result {
-        try space.withLock { space throws(GrammarError) in
-            if forgets, space.states.memory + space.maskMemory > limits.cacheBytes {
-                space.states = try StateSpace(automaton, limits: limits)
-                space.masks = [:]
-                space.maskMemory = 0
-                space.generation += 1
-            }
-            return try body(&space)
+        let start = start
+        return try start.exploration.known.withLock { known throws(GrammarError) in
+            let state = try follow(text, from: start.state, in: &known.states)
+            return known.states.isComplete(state)
         }
     }
 
     // MARK: Masks
 
-    /// The tokens that may follow `history`, and whether the text may end there.
+    /// The tokens that may come next, and whether the text may end there.
     ///
-    /// - Parameter isFirst: of the text's tokens. It loses spaces that the vocabulary's words begin with.
+    /// - Parameters:
+    ///   - position: nil at the start of the text.
+    ///   - isFirst: of the text's tokens. It loses spaces that the vocabulary's words begin with.
     /// - Throws: `tooComplex`.
     func mask(
-        _ position: Position, history: [UInt8], isFirst: Bool
+        _ position: Position?, isFirst: Bool
     ) throws(GrammarError) -> (tokens: TokenMask, isComplete: Bool) {
-        let skipsSpace = isFirst && trie.leadingSpaces > 0
-        // What another thread has found out just now is not forgotten before it was of use.
-        let known = try locked(forgets: false) { space throws(GrammarError) in
-            let state = try Self.current(position, history, &space)
-            let key = MaskKey(state: state, skipsSpace: skipsSpace)
-            return (mask: space.masks[key], isComplete: space.states.isComplete(state))
+        let position = position ?? start
+        let key = MaskKey(state: position.state, skipsSpace: isFirst && trie.leadingSpaces > 0)
+        let (mask, isComplete) = position.exploration.known.withLock {
+            ($0.masks[key], $0.states.isComplete(position.state))
         }
-        if let mask = known.mask { return (mask, known.isComplete) }
-        return (try walk(position, history, skipsSpace: skipsSpace), known.isComplete)
+        if let mask { return (mask, isComplete) }
+        return (try walk(position.exploration, key), isComplete)
     }
 
     /// Tries all tokens, those that begin alike together, and keeps what it finds. Now and then it lets others look up theirs.
-    private func walk(
-        _ position: Position, _ history: [UInt8], skipsSpace: Bool
-    ) throws(GrammarError) -> TokenMask {
-        var walk = Walk(trie)
+    private func walk(_ exploration: Exploration, _ key: MaskKey) throws(GrammarError) -> TokenMask {
+        var walk = Walk(trie, key)
         while true {
-            let mask = try locked(forgets: false) { space throws(GrammarError) -> TokenMask? in
-                // Another request may have had all forgotten meanwhile.
-                if walk.generation != space.generation {
-                    walk.begin(at: try Self.current(position, history, &space), generation: space.generation)
-                }
-                let key = MaskKey(state: walk.path[0], skipsSpace: skipsSpace)
-                if let mask = space.masks[key] { return mask }
-                guard try walk.proceed(through: trie, &space.states, skipsSpace: skipsSpace, limit: limits.work) else {
-                    return nil
-                }
+            let mask = try exploration.known.withLock { known throws(GrammarError) -> TokenMask? in
+                // Another thread may have found it meanwhile.
+                if let mask = known.masks[key] { return mask }
+                guard try walk.proceed(through: trie, &known.states, limits) else { return nil }
                 let mask = TokenMask(walk.tokens, vocabularySize: trie.vocabularySize)
-                space.masks[key] = mask
-                space.maskMemory += mask.memory
+                known.masks[key] = mask
+                known.maskMemory += mask.memory
                 return mask
             }
             if let mask { return mask }
@@ -140,43 +149,38 @@ package final class Grammar: Sendable {
 
     /// The search for the tokens that may follow a state.
     private struct Walk {
-        var generation = -1
         /// The states on the way to the node, with the first.
-        var path: [StateSpace.StateID]
-        var tokens: [Int32] = []
+        private var path: [StateSpace.StateID]
+        private(set) var tokens: [Int32] = []
+        private let skipsSpace: Bool
         private var node = 0
         private var work = 0
-        private var beginnings = 0
+        private var memory = 0
 
         /// What it does at a time: under a millisecond, as a rule.
         private static let nodes = 4_096
         private static let work = 16_384
 
-        init(_ trie: TokenTrie) {
+        init(_ trie: TokenTrie, _ key: MaskKey) {
             path = Array(repeating: StateSpace.dead, count: trie.maximumDepth + 1)
+            path[0] = key.state
+            skipsSpace = key.skipsSpace
         }
 
-        mutating func begin(at state: StateSpace.StateID, generation: Int) {
-            self.generation = generation
-            path[0] = state
-            tokens.removeAll(keepingCapacity: true)
-            node = 0
-            work = 0
-            beginnings += 1
-        }
-
-        /// A part of it; all that is left where it had to begin anew.
+        /// A part of it.
         ///
         /// - Returns: whether it is through.
-        /// - Throws: `tooComplex` where it has taken more work than the limit.
+        /// - Throws: `tooComplex` where it has taken more than the limits.
         mutating func proceed(
-            through trie: TokenTrie, _ states: inout StateSpace, skipsSpace: Bool, limit: Int
+            through trie: TokenTrie, _ states: inout StateSpace, _ limits: GrammarLimits
         ) throws(GrammarError) -> Bool {
             let count = trie.bytes.count
-            let begin = states.work
-            defer { work += states.work - begin }
-            let pause = beginnings > 1 ? (count, Int.max) : (Self.nodes, Self.work)
-            for _ in 0..<pause.0 where node < count && states.work - begin < pause.1 {
+            let begin = (work: states.work, memory: states.memory)
+            defer {
+                work += states.work - begin.work
+                memory += states.memory - begin.memory
+            }
+            for _ in 0..<Self.nodes where node < count && states.work - begin.work < Self.work {
                 let depth = Int(trie.depths[node])
                 let byte = trie.bytes[node]
                 let isSkipped = skipsSpace && depth == 1 && byte == UInt8(ascii: " ")
@@ -188,16 +192,19 @@ package final class Grammar: Sendable {
                 path[depth] = state
                 for index in trie.starts[node]..<trie.starts[node + 1] { tokens.append(trie.tokens[Int(index)]) }
                 node += 1
-                guard work + states.work - begin <= limit else { throw .tooComplex("it takes too much work to follow") }
+                guard work + states.work - begin.work <= limits.work,
+                    memory + states.memory - begin.memory <= limits.maskBytes
+                else { throw .tooComplex("it takes too much work to follow") }
             }
             return node >= count
         }
     }
 
     /// Whether the mask is there already.
-    func knowsMask(_ position: Position) -> Bool {
-        space.withLock {
-            $0.generation == position.generation && $0.masks[MaskKey(state: position.state, skipsSpace: false)] != nil
+    func knowsMask(_ position: Position?) -> Bool {
+        let position = position ?? start
+        return position.exploration.known.withLock {
+            $0.masks[MaskKey(state: position.state, skipsSpace: false)] != nil
         }
     }
 }

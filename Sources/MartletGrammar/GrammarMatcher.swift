@@ -1,9 +1,8 @@
 /// Follows one answer through a grammar. A value: a copy goes its own way, as a draft does.
 package struct GrammarMatcher: Sendable {
     package let grammar: Grammar
-    private var position = Grammar.Position(generation: -1, state: 0)
-    /// The answer so far, for the day when the grammar has forgotten its states.
-    private var history: [UInt8] = []
+    /// Nil at the start of the answer.
+    private var position: Grammar.Position?
     /// Whether a token of the text came, even if it spelled nothing but a space that does not count.
     private var hasBegun = false
     /// Why it can't be followed any further.
@@ -20,7 +19,7 @@ package struct GrammarMatcher: Sendable {
     /// - Throws: `tooComplex`.
     package func mask() throws(GrammarError) -> (tokens: TokenMask, isComplete: Bool) {
         if let failure { throw failure }
-        return try grammar.mask(position, history: history, isFirst: !hasBegun)
+        return try grammar.mask(position, isFirst: !hasBegun)
     }
 
     /// Takes a token of the answer. Behind one that does not fit no token may follow.
@@ -29,9 +28,8 @@ package struct GrammarMatcher: Sendable {
         var bytes = grammar.trie.bytes(of: token) ?? []
         if !hasBegun, grammar.trie.leadingSpaces > 0, bytes.first == UInt8(ascii: " ") { bytes.removeFirst() }
         hasBegun = true
-        history += bytes
         do {
-            position = try grammar.advance(position, history: history, new: bytes.count)
+            position = try grammar.advance(position, by: bytes)
         } catch {
             failure = error
         }

@@ -30,15 +30,30 @@ enum JSONText {
         return text
     }
 
-    /// The values that are in both lists.
-    static func common(
-        _ first: [Value], _ second: [Value], _ builder: inout AutomatonBuilder
-    ) throws(GrammarError) -> [Value] {
-        var texts: Set<String> = []
-        for value in second { texts.insert(try text(value, &builder)) }
-        var common: [Value] = []
-        for value in first where texts.contains(try text(value, &builder)) { common.append(value) }
-        return common
+    /// What equal values have in common, and no others: members sorted by their names, numbers by their digits.
+    static func key(_ value: Value, _ builder: inout AutomatonBuilder) throws(GrammarError) -> ExactString {
+        let text = try canonical(value)
+        try builder.charge(1 + text.utf8.count / 64)
+        return ExactString(text)
+    }
+
+    private static func canonical(_ value: Value) throws(GrammarError) -> String {
+        switch value {
+        case .list(let list):
+            var parts: [String] = []
+            for element in list.elements { parts.append(try canonical(element)) }
+            return "[" + parts.joined(separator: ",") + "]"
+        case .dictionary(let members):
+            var parts: [(name: String, value: String)] = []
+            for (key, value) in zip(members.keys, members.values) {
+                parts.append((string(key.asString ?? ""), try canonical(value)))
+            }
+            parts.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+            return "{" + parts.map { $0.name + ":" + $0.value }.joined(separator: ",") + "}"
+        default:
+            if let number = Decimal(value) { return number.text }
+            return try text(value)
+        }
     }
 
     /// - Throws: `malformed` for what JSON can't say: numbers that are not finite.

@@ -36,6 +36,8 @@ struct SchemaTests {
         #"{"enum": ["a", "ab", 1, 2.5, null, true, {"x": [1, "y"]}, "\"\\"], "type": ["string", "number", "object"]}"#,
         #"{"enum": ["ab", "abc", "b", 5], "pattern": "^a", "maxLength": 2}"#, #"{"const": {"a": [], "b": "ü"}}"#,
         #"{"type": "object", "properties": {"a": false, "b": true}, "required": ["b"]}"#,
+        #"{"type": "object", "propertyNames": {"anyOf": [{"const": "a"}, {"pattern": "^b{2,3}$"}]}, "additionalProperties": {"type": "integer"}}"#,
+        #"{"$id": "https://example.org/s", "type": "object", "properties": {"$id": {"type": "integer"}}}"#,
         #"{"type": "object", "properties": {"a\"b": {"const": 1}, "ü\n": {"const": 2}}, "required": ["a\"b", "ü\n"]}"#,
     ]
 
@@ -72,15 +74,27 @@ struct SchemaTests {
         }
     }
 
+    /// 65 characters before the @.
+    static let longAddress =
+        String(repeating: "a", count: 32) + "." + String(repeating: "a", count: 32) + "@example.org"
+    /// 263 characters.
+    static let longHost = Array(repeating: String(repeating: "a", count: 32), count: 8).joined(separator: ".")
+
     @Test(arguments: [
         ("date", ["2024-02-28", "1999-12-31"], ["2024-02-30", "2024-13-01", "2024-1-1"]),
         ("time", ["23:59:59Z", "00:00:00.25+02:00"], ["24:00:00Z", "12:00:00"]),
         ("date-time", ["2024-02-28T12:00:00Z"], ["2024-02-28", "2024-02-28 12:00:00Z"]),
         ("uuid", ["123e4567-e89b-12d3-a456-426614174000"], ["123e4567"]),
-        ("email", ["a.b@example.org"], ["a@b", "@example.org", "a b@example.org"]),
+        (
+            "email", ["a.b@example.org"],
+            ["a@b", "@example.org", "a b@example.org", longAddress]
+        ),
         ("ipv4", ["127.0.0.1", "255.255.255.255"], ["256.0.0.1", "1.2.3", "01.2.3.4"]),
         ("ipv6", ["::1", "fe80::1:2", "1:2:3:4:5:6:7:8", "::"], ["1:2:3", ":::", "1:2:3:4:5:6:7:8:9", "12345::"]),
-        ("hostname", ["example.org", "a"], ["-a", "a..b", ""]),
+        (
+            "hostname", ["example.org", "a", "a-b-c.de"],
+            ["-a", "a-", "a..b", "", "xn--a", "a--b.org", longHost]
+        ),
         ("duration", ["P1DT2H", "P3W", "PT5S"], ["P", "1D", "PT"]),
         ("uri", ["https://example.org/a?b=c"], ["example.org", "http:/x y"]),
     ]) func formatsAreHeldTo(_ name: String, _ yes: [String], _ no: [String]) throws {
@@ -96,6 +110,18 @@ struct SchemaTests {
         ("format", #"{"format": "regex"}"#), ("multipleOf", #"{"multipleOf": 0.01}"#),
         ("minLengt", #"{"minLengt": 1}"#),
         ("$ref", ##"{"$ref": "other.json"}"##), ("oneOf", #"{"oneOf": [{"type": "integer"}, {"type": "number"}]}"#),
+        ("oneOf", #"{"oneOf": [{"const": {"a": 1, "b": 2}}, {"const": {"b": 2, "a": 1}}]}"#),
+        ("oneOf", #"{"oneOf": [{"const": 1e20}, {"enum": [0, 100000000000000000000]}]}"#),
+        (
+            "oneOf",
+            #"{"type": "object", "propertyNames": {"oneOf": [{"pattern": "a"}, {"pattern": "b"}]}, "additionalProperties": {}}"#
+        ),
+        ("$id", #"{"properties": {"a": {"$id": "x", "type": "null"}}}"#),
+        (
+            "$id",
+            ##"{"properties": {"a": {"$ref": "#/$defs/n"}, "b": {"$id": "x", "$ref": "#/$defs/n"}}, "$defs": {"n": {}}}"##
+        ),
+        ("$id", ##"{"$defs": {"a": {"$id": "x", "$defs": {"b": {}}}}, "$ref": "#/$defs/a/$defs/b"}"##),
         ("minProperties", #"{"type": "object", "minProperties": 3}"#), ("$dynamicRef", ##"{"$dynamicRef": "#x"}"##),
     ]) func unsupportedKeywordsAreRefusedByName(_ name: String, _ schema: String) throws {
         let error = #expect(throws: GrammarError.self) { try Vocabulary.grammar(.jsonSchema(schema)) }
@@ -109,6 +135,7 @@ struct SchemaTests {
         #"{"enum": 7}"#,
         ##"{"$ref": "#"}"##, ##"{"allOf": [{"$ref": "#"}]}"##, ##"{"anyOf": [{"$ref": "#"}]}"##, #"{"minimum": "x"}"#,
         "false",
+        ##"{"$defs": {"n": {"anyOf": [{"$ref": "#/$defs/n"}, {"const": "a"}]}}, "type": "object", "propertyNames": {"$ref": "#/$defs/n"}, "additionalProperties": {}}"##,
         #"{"type": "integer", "minimum": 2, "maximum": 1}"#, #"{"enum": []}"#,
         #"{"type": "string", "minLength": 3, "maxLength": 2}"#,
         #"{"type": "array", "items": false, "minItems": 1}"#,
@@ -166,8 +193,15 @@ struct SchemaTests {
             #"{"$defs": {""# + longName + #"": "# + members + ##"}, "$ref": "#/$defs/"## + longName + #""}"#
         let exclusive = "{\"oneOf\": [" + (0..<20_000).map { "{\"const\": \($0)}" }.joined(separator: ",") + "]}"
         let required = "{\"required\": [" + (0..<50_000).map { "\"\($0)\"" }.joined(separator: ",") + "]}"
+        let alternatives =
+            #"{"type": "string", "maxLength": 9, "pattern": "(?:"# + String(repeating: "|", count: 100_000)
+            + "){255}\"}"
+        let words = String(repeating: String(repeating: "a", count: 1_500) + "b", count: 500)
+        let longValue = #"{"pattern": "^(?:(?:a|aa){1,2000}b){1,500}$", "const": ""# + words + "\"}"
+        let ambiguousValue = #"{"pattern": "^(?:a|aa|b){1,9000}$", "const": ""# + words + "\"}"
         for schema in [
-            nested, many, product, properties, doubling, references, enumerations, exclusive, required,
+            alternatives, longValue, ambiguousValue, nested, many, product, properties, doubling, references,
+            enumerations, exclusive, required,
             repeatedProperties, repeatedValues, longPaths, longReference,
             ##"{"properties": {"foo": {"$ref": "#"}}, "const": {"foo": {}}}"##, #"{"pattern": "(a+)+$"}"#,
             #"{"pattern": "^((a{0,99}){0,99}){0,99}$"}"#,

@@ -144,7 +144,10 @@ struct DialectTests {
                 "schema": {"enum": ["left", "right"]}}}}
                 """#)
             #expect(["\"left\"", "\"right\""].contains { form.body.contains($0.replacing("\"", with: "\\\"")) })
-            for field in [#""previous_response_id": "x""#, #""store": true"#, #""background": true"#, #""input": 7"#] {
+            for field in [
+                #""previous_response_id": "x""#, #""store": true"#, #""background": true"#, #""input": 7"#,
+                #""text": {"format": {"type": "json_schema", "name": "x", "schema": {}, "more": 1}}"#,
+            ] {
                 let refused = try await Self.post(port, "/v1/responses", #"{"input": "x", \#(field)}"#)
                 #expect(refused.status == 400)
             }

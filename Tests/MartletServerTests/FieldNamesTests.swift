@@ -13,6 +13,7 @@ struct FieldNamesTests {
         (#"{"input": "x"}"#, "messages", "input"), (#"{"input": "x"}"#, "max_completion_tokens", "max_output_tokens"),
         (#"{"input": "x"}"#, "response_format.type", "text.format.type"),
         (#"{"input": "x"}"#, "response_format.json_schema.schema", "text.format.schema"),
+        (#"{"input": "x"}"#, "response_format.json_schema.other", "text.format.other"),
         (#"{"input": "x"}"#, "temperature", "temperature"), (#"{"input": "x"}"#, "messages[9]", "input[9]"),
     ]) func ofResponses(_ body: String, _ field: String, _ expected: String) throws {
         #expect(try ResponsesRequest.chat(json(body)).names.original(field) == expected)

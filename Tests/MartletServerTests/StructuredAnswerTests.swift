@@ -52,7 +52,9 @@ struct StructuredAnswerTests {
 
     @Test func objectsAreObjects() async throws {
         let choices = try await Self.choices(
-            .chat, #""response_format": {"type": "json_object"}, "temperature": 0, "max_tokens": 200"#)
+            .chat,
+            #""response_format": {"type": "json_object", "schema": null, "json_schema": null}, "temperature": 0, "max_tokens": 200"#
+        )
         let text = Self.content(choices[0])
         #expect(text.hasPrefix("{"))
         if choices[0]["finish_reason"] as? String == "stop" { #expect(try Value(json: text)["x"] == nil) }

@@ -1,3 +1,4 @@
+import Foundation
 import MartletGrammar
 import MartletGraph
 import TestSupport
@@ -109,6 +110,21 @@ import Testing
             parameters.structure = .json
             change(&parameters)
             #expect(throws: EngineError.self) { try parameters.validate() }
+        }
+    }
+
+    /// Compiled structures are kept for others, the last of them, as long as they fit.
+    @Test func structuresAreKeptWhileTheyFit() async throws {
+        var model = TinyModelFolder()
+        model.files["tokenizer.json"] = Data(ContinuationTests.tokenizer.utf8)
+        let tokenizer = try await LLM.load(model.write().path).tokenizer
+        for (mostMemory, isKept) in [(1, false), (128 << 20, true)] {
+            let cache = GrammarCache(tokenizer, mostMemory: mostMemory)
+            let first = try await cache.grammar(.choice(["a"]), RequestTerms())
+            #expect(try await cache.grammar(.choice(["a"]), RequestTerms()) === first)
+            _ = try await cache.grammar(.choice(["b"]), RequestTerms())
+            let again = try await cache.grammar(.choice(["a"]), RequestTerms())
+            #expect((again === first) == isKept)
         }
     }
 

@@ -15,10 +15,15 @@ final class GrammarCache: Sendable {
     private let waiting = Mutex<[OutputStructure: Int]>([:])
 
     private static let capacity = 16
+    /// What all of them may take, in bytes.
+    private let mostMemory: Int
     /// Structures that may wait for the thread. Each takes `GrammarLimits.time` at most.
     private static let longestQueue = 32
 
-    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+    init(_ tokenizer: Tokenizer, mostMemory: Int = 128 << 20) {
+        self.tokenizer = tokenizer
+        self.mostMemory = mostMemory
+    }
 
     /// - Parameter terms: of the request: how long it waits.
     /// - Throws: `invalidParameter` for what can't be compiled, `queueFull`, `queueTimeout`, `deadlineExceeded`.
@@ -82,8 +87,8 @@ final class GrammarCache: Sendable {
 
     private func keep(_ grammar: Grammar, of structure: OutputStructure) {
         grammars.withLock { grammars in
-            if grammars.count == Self.capacity { grammars.removeFirst() }
             grammars.append((structure, grammar))
+            trim(&grammars)
         }
     }
 
@@ -92,7 +97,20 @@ final class GrammarCache: Sendable {
             guard let index = grammars.lastIndex(where: { $0.structure == structure }) else { return nil }
             let entry = grammars.remove(at: index)
             grammars.append(entry)
+            trim(&grammars)
             return entry.grammar
         }
+    }
+
+    /// Lets go of those that nobody has asked for the longest. They grow while answers follow them, which keep what they need.
+    private func trim(_ grammars: inout [(structure: OutputStructure, grammar: Grammar)]) {
+        let sizes = grammars.map(\.grammar.memory)
+        var total = sizes.reduce(0, +)
+        var count = 0
+        while grammars.count - count > 1, grammars.count - count > Self.capacity || total > mostMemory {
+            total -= sizes[count]
+            count += 1
+        }
+        grammars.removeFirst(count)
     }
 }

@@ -32,6 +32,9 @@ struct Automaton: Sendable {
     let byteClasses: [UInt8]
     let representatives: [UInt8]
 
+    /// In bytes, roughly.
+    let memory: Int
+
     /// - Throws: `unsatisfiable`, or `unsupported` where a rule calls itself before it takes a byte.
     init(nodes: [Node], rules: [NodeID], sets: [ByteSet], start: NodeID) throws(GrammarError) {
         self.nodes = nodes
@@ -57,6 +60,8 @@ struct Automaton: Sendable {
                 representatives.append(byte)
             }
         }
+        let ways = nodes.reduce(0) { if case .split(let targets) = $1 { $0 + targets.count } else { $0 } }
+        memory = nodes.count * (MemoryLayout<Node>.stride + 1) + ways * MemoryLayout<NodeID>.stride
         byteClasses = classes
         self.representatives = representatives
     }

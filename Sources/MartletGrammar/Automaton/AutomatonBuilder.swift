@@ -20,6 +20,9 @@ struct AutomatonBuilder {
     private var knownScalars: [ScalarKey: NodeID] = [:]
     let deadline: ContinuousClock.Instant
     private var charged = 0
+    /// Ways on from all nodes, and ranges of all sets of characters that were worked on.
+    private var ways = 0
+    private var ranges = 0
     /// The end of every rule.
     private(set) var end: NodeID = 0
     /// From here nothing leads on.
@@ -62,6 +65,17 @@ struct AutomatonBuilder {
         guard charged >= 256 else { return }
         charged = 0
         guard ContinuousClock.now < deadline else { throw .tooComplex("it takes too long to compile") }
+    }
+
+    /// Counts work on sets of characters, and what it leaves behind.
+    ///
+    /// - Parameter count: of their ranges.
+    mutating func chargeSets(_ count: Int) throws(GrammarError) {
+        ranges += count
+        guard ranges <= limits.ranges else {
+            throw .tooComplex("its sets of characters have more than \(limits.ranges) ranges together")
+        }
+        try charge(1 + count / 64)
     }
 
     private mutating func add(_ node: Automaton.Node) throws(GrammarError) -> NodeID {
@@ -146,6 +160,7 @@ struct AutomatonBuilder {
 
     /// One scalar of a set.
     mutating func scalars(_ set: ScalarSet, _ spelling: Spelling, _ next: NodeID) throws(GrammarError) -> NodeID {
+        try charge(1 + set.ranges.count / 64)
         let key = ScalarKey(ranges: set.ranges, spelling: spelling, next: next)
         if let known = knownScalars[key] { return known }
         var plain = set.intersection(Self.surrogates.inverted)
@@ -178,11 +193,19 @@ struct AutomatonBuilder {
     mutating func fill(_ node: NodeID, _ targets: [NodeID]) { nodes[Int(node)] = .split(targets) }
 
     mutating func choice(_ targets: [NodeID]) throws(GrammarError) -> NodeID {
-        let useful = targets.filter { $0 != failure }
+        try charge(targets.count)
+        // Many alternatives may be empty, and lead to the same node.
+        var seen: Set<NodeID> = [failure]
+        let useful = targets.filter { seen.insert($0).inserted }
         switch useful.count {
         case 0: return failure
         case 1: return useful[0]
-        default: return try add(.split(useful))
+        default:
+            ways += useful.count
+            guard ways <= limits.waysPerNode * limits.nodes else {
+                throw .tooComplex("its alternatives are more than \(limits.waysPerNode * limits.nodes)")
+            }
+            return try add(.split(useful))
         }
     }
 

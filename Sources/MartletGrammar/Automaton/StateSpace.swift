@@ -83,6 +83,30 @@ struct StateSpace {
         return result
     }
 
+    /// Takes a state over from another space of the same automaton.
+    ///
+    /// - Returns: its number here.
+    mutating func adopt(_ state: StateID, of other: StateSpace) -> StateID {
+        let configurations = other.states[Int(state)].configurations
+        var needed: Set<Int32> = []
+        for configuration in configurations {
+            var stack = Int32(truncatingIfNeeded: configuration)
+            while stack != Self.bottom, needed.insert(stack).inserted { stack = other.frames[Int(stack)].below }
+        }
+        var numbers = [Self.bottom: Self.bottom]
+        // A frame is made after those below it, so it has a larger number.
+        for number in needed.sorted() {
+            let old = other.frames[Int(number)]
+            numbers[number] = frame(Frame(node: old.node, count: old.count, below: numbers[old.below] ?? Self.bottom))
+        }
+        found = configurations.map { configuration in
+            let stack = numbers[Int32(truncatingIfNeeded: configuration)] ?? Self.bottom
+            return configuration & ~0xFFFF_FFFF | UInt64(UInt32(bitPattern: stack))
+        }
+        isComplete = other.isComplete(state)
+        return intern()
+    }
+
     /// The state of what was visited since the last one.
     private mutating func intern() -> StateID {
         defer {
@@ -109,7 +133,9 @@ struct StateSpace {
             let stack = Int32(truncatingIfNeeded: configuration)
             switch automaton.nodes[index] {
             case .bytes: found.append(configuration)
-            case .split(let targets): for target in targets { push(target, stack) }
+            case .split(let targets):
+                work += targets.count
+                for target in targets { push(target, stack) }
             case .call(let rule, let next):
                 // A call at the end of a rule takes its place: lists that are written as recursion keep a flat stack.
                 var below = stack

@@ -18,6 +18,7 @@ extension AutomatonBuilder {
     mutating func pattern(
         _ pattern: Pattern, _ spelling: Spelling, _ next: NodeID
     ) throws(GrammarError) -> NodeID {
+        try charge()
         switch pattern {
         case .empty: return next
         case .set(let set): return try scalars(set, spelling, next)

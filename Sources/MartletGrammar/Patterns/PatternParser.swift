@@ -10,6 +10,8 @@ struct PatternParser {
     private let limits: GrammarLimits
     private var index = 0
     private var depth = 0
+    /// Of the sets so far.
+    private var rangeCount = 0
 
     /// Most repetitions that a quantifier may ask for.
     private static let maximumRepetitions = 100_000
@@ -184,9 +186,16 @@ struct PatternParser {
         switch scalar {
         case ".": return .set(Self.lineEnds.inverted)
         case "[": return .set(try characterClass())
-        case "\\": return .set(try escape(inClass: false))
+        case "\\": return .set(try counted(escape(inClass: false)))
         default: return .set(ScalarSet(scalar))
         }
+    }
+
+    /// A property has hundreds of ranges and few letters.
+    private mutating func counted(_ set: ScalarSet) throws(GrammarError) -> ScalarSet {
+        rangeCount += set.ranges.count
+        guard rangeCount <= limits.ranges / 8 else { throw .tooComplex("the regular expression has too large classes") }
+        return set
     }
 
     private mutating func characterClass() throws(GrammarError) -> ScalarSet {
@@ -198,7 +207,7 @@ struct PatternParser {
             if scalar == "]" { break }
             let low = scalar == "\\" ? try escape(inClass: true) : ScalarSet(scalar)
             guard current == "-", index + 1 < scalars.count, scalars[index + 1] != "]" else {
-                ranges += low.ranges
+                ranges += try counted(low).ranges
                 continue
             }
             index += 1

@@ -15,8 +15,7 @@ struct ScalarAutomaton: Sendable {
 
     /// - Throws: `tooComplex`.
     init(_ pattern: Pattern, _ builder: inout AutomatonBuilder) throws(GrammarError) {
-        var positions = PositionAutomaton()
-        let start = try positions.node(pattern, 0, &builder)
+        let positions = try PositionAutomaton(pattern, &builder)
         states = []
         var numbers: [[Int]: Int] = [:]
         var work: [[Int]] = []
@@ -29,7 +28,7 @@ struct ScalarAutomaton: Sendable {
             work.append(set)
             return numbers.count - 1
         }
-        _ = try number(positions.closure([start]))
+        _ = try number(positions.closure([positions.start], &builder))
         var index = 0
         while index < work.count {
             let set = work[index]
@@ -40,6 +39,7 @@ struct ScalarAutomaton: Sendable {
                 // Cut what is there so that no two sets overlap.
                 var rest = scalars
                 for place in ways.indices {
+                    try builder.chargeSets(ways[place].set, rest)
                     let common = ways[place].set.intersection(rest)
                     guard !common.isEmpty else { continue }
                     let remainder = ways[place].set.intersection(common.inverted)
@@ -48,10 +48,9 @@ struct ScalarAutomaton: Sendable {
                     rest = rest.intersection(common.inverted)
                 }
                 if !rest.isEmpty { ways.append((rest, [next])) }
-                try builder.charge(ways.count)
             }
             var state = State(isAccepting: set.contains(0), ways: [])
-            for way in ways { state.add(way.set, try number(positions.closure(way.nodes))) }
+            for way in ways { try state.add(way.set, number(positions.closure(way.nodes, &builder)), &builder) }
             states.append(state)
         }
     }
@@ -70,7 +69,7 @@ struct ScalarAutomaton: Sendable {
             var state = State(isAccepting: left.isAccepting && right.isAccepting, ways: [])
             for way in left.ways {
                 for otherWay in right.ways {
-                    try builder.charge()
+                    try builder.chargeSets(way.set, otherWay.set)
                     let common = way.set.intersection(otherWay.set)
                     guard !common.isEmpty else { continue }
                     let pair = [way.target, otherWay.target]
@@ -82,7 +81,7 @@ struct ScalarAutomaton: Sendable {
                         numbers[pair] = numbers.count
                         work.append(pair)
                     }
-                    state.add(common, numbers[pair] ?? 0)
+                    try state.add(common, numbers[pair] ?? 0, &builder)
                 }
             }
             states.append(state)
@@ -90,14 +89,21 @@ struct ScalarAutomaton: Sendable {
         return ScalarAutomaton(states)
     }
 
+    /// Texts of either.
+    func union(_ other: ScalarAutomaton, _ builder: inout AutomatonBuilder) throws(GrammarError) -> ScalarAutomaton {
+        try inverted(&builder).intersection(other.inverted(&builder), &builder).inverted(&builder)
+    }
+
     /// All other texts.
-    var inverted: ScalarAutomaton {
+    func inverted(_ builder: inout AutomatonBuilder) throws(GrammarError) -> ScalarAutomaton {
         let sink = states.count
-        var result = states.map { state in
-            let covered = ScalarSet(state.ways.flatMap(\.set.ranges))
-            var inverse = State(isAccepting: !state.isAccepting, ways: state.ways)
-            if !covered.inverted.isEmpty { inverse.ways.append((covered.inverted, sink)) }
-            return inverse
+        var result = states
+        for index in result.indices {
+            let covered = result[index].ways.flatMap(\.set.ranges)
+            try builder.chargeSets(covered.count)
+            let rest = ScalarSet(covered).inverted
+            result[index].isAccepting.toggle()
+            if !rest.isEmpty { result[index].ways.append((rest, sink)) }
         }
         result.append(State(isAccepting: true, ways: [(.all, sink)]))
         return ScalarAutomaton(result)
@@ -118,6 +124,7 @@ struct ScalarAutomaton: Sendable {
         return ScalarAutomaton(states)
     }
 
+    /// Whether a text is one of them.
     func accepts(_ text: String) -> Bool {
         var state = 0
         for scalar in text.unicodeScalars {
@@ -130,8 +137,12 @@ struct ScalarAutomaton: Sendable {
 
 extension ScalarAutomaton.State {
     /// Ways to the same state are one.
-    mutating func add(_ set: ScalarSet, _ target: Int) {
+    mutating func add(
+        _ set: ScalarSet, _ target: Int, _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) {
+        try builder.charge(1 + ways.count / 16)
         if let index = ways.firstIndex(where: { $0.target == target }) {
+            try builder.chargeSets(ways[index].set, set)
             ways[index].set = ways[index].set.union(set)
         } else {
             ways.append((set, target))
@@ -140,10 +151,22 @@ extension ScalarAutomaton.State {
 }
 
 extension ScalarSet {
-    func contains(_ value: UInt32) -> Bool { ranges.contains { $0.contains(value) } }
+    func contains(_ value: UInt32) -> Bool {
+        var (low, high) = (0, ranges.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < value { low = middle + 1 } else { high = middle }
+        }
+        return low < ranges.count && ranges[low].contains(value)
+    }
 }
 
 extension AutomatonBuilder {
+    /// Before two sets are combined. What every character is in costs nothing: the result is the other set itself.
+    mutating func chargeSets(_ left: ScalarSet, _ right: ScalarSet) throws(GrammarError) {
+        try chargeSets(left.isAll || right.isAll ? 1 : left.ranges.count + right.ranges.count)
+    }
+
     mutating func scalarAutomaton(
         _ automaton: ScalarAutomaton, _ spelling: Spelling, _ next: NodeID
     ) throws(GrammarError) -> NodeID {
@@ -155,66 +178,5 @@ extension AutomatonBuilder {
             fill(place, targets)
         }
         return places[0]
-    }
-}
-
-/// A nondeterministic automaton on the way to a deterministic one. Node 0 is the end.
-private struct PositionAutomaton {
-    enum Node {
-        case end
-        case set(ScalarSet, next: Int)
-        case split([Int])
-    }
-
-    private(set) var nodes = [Node.end]
-
-    private mutating func add(_ node: Node, _ builder: inout AutomatonBuilder) throws(GrammarError) -> Int {
-        try builder.charge()
-        guard nodes.count < 16 * builder.limits.patternStates else { throw .tooComplex("a pattern is too large") }
-        nodes.append(node)
-        return nodes.count - 1
-    }
-
-    mutating func node(_ pattern: Pattern, _ next: Int, _ builder: inout AutomatonBuilder) throws(GrammarError) -> Int {
-        switch pattern {
-        case .empty: return next
-        case .set(let set): return try add(.set(set, next: next), &builder)
-        case .sequence(let parts):
-            var next = next
-            for part in parts.reversed() { next = try node(part, next, &builder) }
-            return next
-        case .alternation(let parts):
-            var targets: [Int] = []
-            for part in parts { targets.append(try node(part, next, &builder)) }
-            return try add(.split(targets), &builder)
-        case .repetition(let part, let atLeast, let atMost):
-            var next = next
-            if let atMost {
-                for _ in atLeast..<max(atLeast, atMost) {
-                    next = try add(.split([try node(part, next, &builder), next]), &builder)
-                }
-            } else {
-                let loop = try add(.split([]), &builder)
-                nodes[loop] = .split([try node(part, loop, &builder), next])
-                next = loop
-            }
-            for _ in 0..<atLeast { next = try node(part, next, &builder) }
-            return next
-        }
-    }
-
-    /// Where nodes lead without a scalar: nodes that take one, and the end. Sorted.
-    func closure(_ start: [Int]) -> [Int] {
-        var seen = Set(start)
-        var work = Array(seen)
-        var found: Set<Int> = []
-        while let node = work.popLast() {
-            guard case .split(let targets) = nodes[node] else {
-                found.insert(node)
-                continue
-            }
-            for target in targets where seen.insert(target).inserted { work.append(target) }
-        }
-        return found.sorted()
     }
 }

@@ -41,6 +41,13 @@ struct Decimal: Hashable {
         if integer.isEmpty, fraction.isEmpty { isNegative = false }
     }
 
+    /// All of its digits, without an exponent.
+    var text: String {
+        func text(_ digits: [UInt8]) -> String { String(decoding: digits.map { $0 + 0x30 }, as: UTF8.self) }
+        return (isNegative ? "-" : "") + (integer.isEmpty ? "0" : text(integer))
+            + (fraction.isEmpty ? "" : "." + text(fraction))
+    }
+
     var isZero: Bool { integer.isEmpty && fraction.isEmpty }
 
     static func < (left: Decimal, right: Decimal) -> Bool {

@@ -8,6 +8,8 @@ struct NumberRange {
 
     /// Digits before and behind the point, at most: what a Double tells apart.
     static let digits = 16
+    /// Digits of a number that no other of as many digits is the same Double as.
+    private static let exactDigits = 15
 
     /// What is known of a magnitude by the digits so far: how it compares with the ends of a range, if the rest were 0.
     private struct Comparison: Hashable {
@@ -50,6 +52,7 @@ struct NumberRange {
         let lower: NumberBound?
         let upper: NumberBound?
         let next: AutomatonBuilder.NodeID
+        private let mostFractionDigits: Int
         private var known: [Key: AutomatonBuilder.NodeID] = [:]
 
         init(range: NumberRange, lower: NumberBound?, upper: NumberBound?, next: AutomatonBuilder.NodeID) {
@@ -57,6 +60,13 @@ struct NumberRange {
             self.lower = lower
             self.upper = upper
             self.next = next
+            let bounds = [lower, upper].compactMap { $0 }
+            let most = max(NumberRange.digits, (bounds.map(\.value.fraction.count).max() ?? 0) + 1)
+            // A Double tells numbers of 15 digits apart; one of more might be read as the bound that it must not be.
+            let excluded = bounds.filter { !$0.isInclusive && !$0.value.isZero }
+            mostFractionDigits = excluded.reduce(most) {
+                max(0, min($0, NumberRange.exactDigits - $1.value.exponent))
+            }
         }
 
         mutating func magnitude(_ builder: inout AutomatonBuilder) throws(GrammarError) -> AutomatonBuilder.NodeID {
@@ -135,9 +145,7 @@ struct NumberRange {
             if let node = known[key] { return node }
             var targets: [AutomatonBuilder.NodeID] = []
             if mayEnd(count, comparison), remainder == 0 { targets.append(next) }
-            let most = max(
-                NumberRange.digits, max(lower?.value.fraction.count ?? 0, upper?.value.fraction.count ?? 0) + 1)
-            if !range.isInteger, count < most {
+            if !range.isInteger, count < mostFractionDigits {
                 var digits: [AutomatonBuilder.NodeID] = []
                 for digit in UInt8(0)...9 {
                     let comparison = compare(
@@ -172,6 +180,11 @@ struct NumberRange {
 }
 
 extension Decimal {
+    /// How many digits before the point the first one stands that is not 0; negative for zeros behind the point.
+    fileprivate var exponent: Int {
+        integer.isEmpty ? -fraction.prefix { $0 == 0 }.count : integer.count
+    }
+
     var magnitude: Decimal {
         var result = self
         result.isNegative = false

@@ -30,9 +30,7 @@ struct SchemaComparison {
         if a.isFalse || b.isFalse { return true }
         let common = try types(a).intersection(types(b))
         if common.isEmpty { return true }
-        if let left = a.values, let right = b.values {
-            return try JSONText.common(left, right, &builder).isEmpty
-        }
+        if let left = a.values, let right = b.values { return try left.common(right, &builder).all.isEmpty }
         guard common.count == 1, depth < Self.deepest else { return false }
         switch common.first {
         case .object: return try areObjectsDisjoint(a, b, depth: depth, &builder)
@@ -49,7 +47,7 @@ struct SchemaComparison {
     /// The types that a value can have.
     private func types(_ constraints: SchemaConstraints) throws(GrammarError) -> Set<JSONType> {
         guard let values = constraints.values else { return constraints.types }
-        return constraints.types.intersection(values.compactMap(JSONType.init))
+        return constraints.types.intersection(values.all.compactMap(JSONType.init))
     }
 
     private static func precedes(_ upper: NumberBound?, _ lower: NumberBound?) -> Bool {
@@ -64,13 +62,12 @@ struct SchemaComparison {
             // A member that one wants and the other forbids.
             for name in left.required {
                 for part in right.members where part.additional?.value.isFalse == true {
-                    try builder.charge(part.properties.count)
-                    if !part.properties.contains(where: { $0.name == name }), part.patterns.isEmpty { return true }
+                    if part.patterns.isEmpty, try part.schemas(of: name, &builder).isEmpty { return true }
                 }
             }
         }
         // A member that both want, with values that differ: what tells the alternatives apart.
-        for name in a.required where b.requiredNames.contains(name) {
+        for name in a.required where b.requires(name) {
             let (left, right) = try (Self.schemas(name, a, &builder), Self.schemas(name, b, &builder))
             guard !left.isEmpty, !right.isEmpty else { continue }
             let x = try reader.constraints(left, &builder)

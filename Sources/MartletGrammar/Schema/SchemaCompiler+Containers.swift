@@ -86,17 +86,16 @@ extension SchemaCompiler {
         }
         var names = members.flatMap { $0.properties.map(\.name) }
         names += constraints.required
-        var seen: Set<String> = []
-        names = names.filter { seen.insert($0).inserted }
+        var seen: Set<ExactString> = []
+        names = names.filter { seen.insert(ExactString($0)).inserted }
         if !constraints.names.isEmpty {
             let admitted = try strings(reader.constraints(constraints.names, &builder), &builder)
-            let isAdmitted = Dictionary(uniqueKeysWithValues: names.map { ($0, admitted.accepts($0)) })
-            if constraints.required.contains(where: { isAdmitted[$0] == false }) { return builder.failure }
-            names.removeAll { isAdmitted[$0] == false }
+            if !constraints.required.allSatisfy(admitted.accepts) { return builder.failure }
+            names.removeAll { !admitted.accepts($0) }
         }
         var listed: [(name: String, schemas: [Subschema], isRequired: Bool)] = []
         for name in names {
-            listed.append((name, try schemas(of: name, members, &builder), constraints.requiredNames.contains(name)))
+            listed.append((name, try validator.schemas(of: name, members, &builder), constraints.requires(name)))
         }
         // What can't be there is left out; where it has to be, nothing satisfies the schema.
         if listed.contains(where: { $0.isRequired && $0.schemas.contains { $0.value.isFalse } }) {
@@ -188,23 +187,6 @@ extension SchemaCompiler {
         return try builder.choice(targets)
     }
 
-    /// What the value of a member has to satisfy.
-    private func schemas(
-        of name: String, _ members: [SchemaConstraints.Members], _ builder: inout AutomatonBuilder
-    ) throws(GrammarError) -> [Subschema] {
-        var schemas: [Subschema] = []
-        for part in members {
-            let own = try part.schemas(of: name, &builder)
-            var matching: [Subschema] = []
-            for (expression, schema) in part.patterns where try automaton(expression, &builder).accepts(name) {
-                matching.append(schema)
-            }
-            schemas += own + matching
-            if own.isEmpty, matching.isEmpty, let additional = part.additional { schemas.append(additional) }
-        }
-        return schemas
-    }
-
     private func automaton(
         _ expression: String, _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> ScalarAutomaton {
@@ -213,7 +195,7 @@ extension SchemaCompiler {
     }
 
     /// The kinds of members that are not listed.
-    private func extras(
+    private mutating func extras(
         _ constraints: SchemaConstraints, _ names: [String], _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> [Extra] {
         let members = constraints.members
@@ -226,7 +208,7 @@ extension SchemaCompiler {
         var names: ScalarAutomaton? =
             try names.isEmpty
             ? nil
-            : ScalarAutomaton(.alternation(names.map(Pattern.text)), &builder).inverted
+            : ScalarAutomaton(.alternation(names.map(Pattern.text)), &builder).inverted(&builder)
         if !constraints.names.isEmpty {
             let admitted = try strings(reader.constraints(constraints.names, &builder), &builder)
             names = try names?.intersection(admitted, &builder) ?? admitted
@@ -245,7 +227,7 @@ extension SchemaCompiler {
         for (index, pattern) in patterns.enumerated() {
             var matching = try names?.intersection(pattern.automaton, &builder) ?? pattern.automaton
             for (other, otherPattern) in patterns.enumerated() where other != index {
-                matching = try matching.intersection(otherPattern.automaton.inverted, &builder)
+                matching = try matching.intersection(otherPattern.automaton.inverted(&builder), &builder)
             }
             var schemas = [pattern.schema]
             for (owner, part) in members.enumerated() where owner != pattern.owner {
@@ -255,7 +237,8 @@ extension SchemaCompiler {
         }
         if asksForMore {
             for pattern in patterns {
-                names = try names?.intersection(pattern.automaton.inverted, &builder) ?? pattern.automaton.inverted
+                let others = try pattern.automaton.inverted(&builder)
+                names = try names?.intersection(others, &builder) ?? others
             }
             add(names, members.compactMap(\.additional))
         }

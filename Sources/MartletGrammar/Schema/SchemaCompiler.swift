@@ -11,12 +11,14 @@ struct SchemaCompiler {
     let reader: SchemaReader
     var json = JSONRules()
     /// Of schemas that refer to others, by what they say.
-    private var rules: [String: Int] = [:]
+    private var rules: [ExactString: Int] = [:]
+    var validator: ValueValidator
     private var depth = 0
     private var alternatives = 0
 
     init(_ root: Value, limits: GrammarLimits) {
         reader = SchemaReader(root: root, limits: limits)
+        validator = ValueValidator(reader)
     }
 
     mutating func compile(
@@ -41,20 +43,35 @@ struct SchemaCompiler {
         }
         // Schemas that refer to others may contain themselves.
         var key = ""
-        var seen: Set<String> = []
+        var seen: Set<ExactString> = []
         var distinct: [Subschema] = []
         for schema in schemas {
-            var text = schema.path == "#" ? "#" : schema.reference
-            if text == nil { text = try JSONText.text(schema.value, &builder) }
-            guard let text else { continue }
-            guard seen.insert(text).inserted else { continue }
+            let text = try text(schema, &builder)
+            guard seen.insert(ExactString(text)).inserted else { continue }
             distinct.append(schema)
             key += text + "\n"
         }
-        if let rule = rules[key] { return try builder.call(rule, next) }
+        return try rule(key, &builder, next) { (compiler, builder) throws(GrammarError) in
+            try compiler.value(compiler.reader.constraints(distinct, &builder), &builder, builder.end)
+        }
+    }
+
+    /// What a schema says: equal texts mean the same.
+    private func text(_ schema: Subschema, _ builder: inout AutomatonBuilder) throws(GrammarError) -> String {
+        if schema.path == "#" { return "#" }
+        if let reference = schema.reference { return JSONText.string(reference) }
+        return try JSONText.text(schema.value, &builder)
+    }
+
+    /// Goes through the rule of that key, which is made when it is first asked for: a schema may contain itself.
+    private mutating func rule(
+        _ key: String, _ builder: inout AutomatonBuilder, _ next: NodeID,
+        _ body: (inout SchemaCompiler, inout AutomatonBuilder) throws(GrammarError) -> NodeID
+    ) throws(GrammarError) -> NodeID {
+        if let rule = rules[ExactString(key)] { return try builder.call(rule, next) }
         let rule = builder.declareRule()
-        rules[key] = rule
-        try builder.define(rule, value(reader.constraints(distinct, &builder), &builder, builder.end))
+        rules[ExactString(key)] = rule
+        try builder.define(rule, body(&self, &builder))
         return try builder.call(rule, next)
     }
 
@@ -62,8 +79,8 @@ struct SchemaCompiler {
         _ constraints: SchemaConstraints, _ builder: inout AutomatonBuilder, _ next: NodeID
     ) throws(GrammarError) -> NodeID {
         if constraints.isFalse { return builder.failure }
-        if !constraints.groups.isEmpty { return try alternatives(constraints, &builder, next) }
         if let values = constraints.values { return try enumeration(values, constraints, &builder, next) }
+        if !constraints.groups.isEmpty { return try alternatives(constraints, &builder, next) }
         var targets: [NodeID] = []
         for type in JSONType.allCases where constraints.types.contains(type) {
             let node: NodeID
@@ -88,64 +105,78 @@ struct SchemaCompiler {
         depth += 1
         defer { depth -= 1 }
         guard depth <= reader.limits.depth else { throw .tooComplex("the schema is nested too deeply") }
-        var rest = constraints
-        let group = rest.groups.removeFirst()
-        if group.isExclusive {
-            var comparison = SchemaComparison(reader: reader)
-            try comparison.checkDisjoint(group.alternatives, &builder)
-        }
+        let (alternatives, rest) = try firstGroup(of: constraints, &builder)
         let isAlone =
-            rest.groups.isEmpty && rest.isOnlyTypes && rest.values == nil && !rest.integersOnly
+            rest.groups.isEmpty && rest.isOnlyTypes && !rest.integersOnly
             && rest.types.count == JSONType.allCases.count
+        var key = ""
+        if !isAlone, alternatives.contains(where: { $0.value.refersDirectly }) {
+            for schema in constraints.schemas { key += try text(schema, &builder) + "\n" }
+            // JSON texts have no tabs.
+            for schema in constraints.chosen { key += try "\t" + text(schema, &builder) }
+        }
         var targets: [NodeID] = []
-        for alternative in group.alternatives {
-            alternatives += 1
-            guard alternatives <= reader.limits.alternatives else {
-                throw .tooComplex("the schema's alternatives multiply to more than \(reader.limits.alternatives)")
-            }
+        for alternative in alternatives {
             if isAlone {
                 targets.append(try value([alternative], &builder, next))
+                continue
+            }
+            var all = rest
+            all.chosen.append(alternative)
+            try reader.gather(alternative, into: &all, &builder)
+            if alternative.value.refersDirectly {
+                // Together with the rest it may contain itself.
+                let own = try key + "\t" + text(alternative, &builder)
+                targets.append(
+                    try rule(own, &builder, next) { (compiler, builder) throws(GrammarError) in
+                        try compiler.value(all, &builder, builder.end)
+                    })
             } else {
-                var all = rest
-                try reader.gather(alternative, into: &all, &builder)
                 targets.append(try value(all, &builder, next))
             }
         }
         return try builder.choice(targets)
     }
 
+    /// Takes the first `anyOf` or `oneOf` out.
+    private mutating func firstGroup(
+        of constraints: SchemaConstraints, _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) -> (alternatives: [Subschema], rest: SchemaConstraints) {
+        var rest = constraints
+        let group = rest.groups.removeFirst()
+        if group.isExclusive {
+            var comparison = SchemaComparison(reader: reader)
+            try comparison.checkDisjoint(group.alternatives, &builder)
+        }
+        alternatives += group.alternatives.count
+        guard alternatives <= reader.limits.alternatives else {
+            throw .tooComplex("the schema's alternatives multiply to more than \(reader.limits.alternatives)")
+        }
+        return (group.alternatives, rest)
+    }
+
     private mutating func enumeration(
-        _ values: [Value], _ constraints: SchemaConstraints, _ builder: inout AutomatonBuilder, _ next: NodeID
+        _ values: SchemaConstraints.Values, _ constraints: SchemaConstraints, _ builder: inout AutomatonBuilder,
+        _ next: NodeID
     ) throws(GrammarError) -> NodeID {
         var words: [[UInt8]] = []
-        for value in values {
-            guard let type = JSONType(value), constraints.types.contains(type) else { continue }
-            if type == .number, constraints.integersOnly, Decimal(value)?.fraction.isEmpty != true { continue }
+        for value in try admitted(values, constraints, &builder) {
             words.append(Array(try JSONText.text(value, &builder).utf8))
         }
-        if !constraints.isOnlyTypes {
-            // What else is said holds for these values if they are texts that it admits.
-            var others = constraints
-            others.values = nil
-            // Looks at the clock: a scratch builder alone is too small to.
-            try builder.charge(256)
-            var scratch = AutomatonBuilder(limits: reader.limits, deadline: builder.deadline)
-            var compiler = SchemaCompiler(reader.root, limits: reader.limits)
-            // A schema may contain itself.
-            compiler.depth = depth
-            let start = try compiler.value(others, &scratch, scratch.end)
-            if start == scratch.failure { return builder.failure }
-            var space = try StateSpace(scratch.automaton(start: start), limits: reader.limits)
-            var admitted: [[UInt8]] = []
-            for word in words {
-                try builder.charge(word.count)
-                var state = space.start
-                for byte in word where state != StateSpace.dead { state = try space.next(state, byte) }
-                if space.isComplete(state) { admitted.append(word) }
-            }
-            words = admitted
-        }
         return words.isEmpty ? builder.failure : try builder.words(words, next)
+    }
+
+    /// Those values that satisfy all else that is said.
+    private mutating func admitted(
+        _ values: SchemaConstraints.Values, _ constraints: SchemaConstraints, _ builder: inout AutomatonBuilder
+    ) throws(GrammarError) -> [Value] {
+        var others = constraints
+        others.values = nil
+        var admitted: [Value] = []
+        for value in values.all where try validator.admits(value, others, certainly: true, &builder) {
+            admitted.append(value)
+        }
+        return admitted
     }
 
     // MARK: Numbers and strings
@@ -196,20 +227,33 @@ struct SchemaCompiler {
     }
 
     /// The strings that constraints admit.
-    func strings(
+    mutating func strings(
         _ constraints: SchemaConstraints, _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> ScalarAutomaton {
+        depth += 1
+        defer { depth -= 1 }
+        guard depth <= reader.limits.depth else { throw .tooComplex("the schema is nested too deeply") }
         guard constraints.types.contains(.string), !constraints.isFalse else {
             return try ScalarAutomaton(.nothing, &builder)
+        }
+        if let values = constraints.values {
+            let texts = try admitted(values, constraints, &builder).compactMap(\.asString)
+            return try ScalarAutomaton(.alternation(texts.map(Pattern.text)), &builder)
+        }
+        guard constraints.groups.isEmpty else {
+            let (alternatives, rest) = try firstGroup(of: constraints, &builder)
+            var result = try ScalarAutomaton(.nothing, &builder)
+            for alternative in alternatives {
+                var all = rest
+                try reader.gather(alternative, into: &all, &builder)
+                result = try result.union(strings(all, &builder), &builder)
+            }
+            return result
         }
         var result = try ScalarAutomaton.length(
             atLeast: constraints.minLength, atMost: constraints.maxLength, &builder)
         for pattern in try patterns(constraints) {
             result = try result.intersection(ScalarAutomaton(pattern, &builder), &builder)
-        }
-        if let values = constraints.values {
-            let words = Pattern.alternation(values.compactMap(\.asString).map(Pattern.text))
-            result = try result.intersection(ScalarAutomaton(words, &builder), &builder)
         }
         return result
     }

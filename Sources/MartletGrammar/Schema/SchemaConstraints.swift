@@ -13,7 +13,8 @@ struct SchemaConstraints {
             of name: String, _ builder: inout AutomatonBuilder
         ) throws(GrammarError) -> [Subschema] {
             try builder.charge(properties.count)
-            return properties.filter { $0.name == name }.map(\.schema)
+            let name = ExactString(name)
+            return properties.filter { ExactString($0.name) == name }.map(\.schema)
         }
     }
 
@@ -30,6 +31,32 @@ struct SchemaConstraints {
         var isExclusive: Bool
     }
 
+    /// Values that differ, in the order in which they were named.
+    struct Values {
+        private(set) var all: [Value] = []
+        private var keys: Set<ExactString> = []
+
+        init(_ values: [Value], _ builder: inout AutomatonBuilder) throws(GrammarError) {
+            for value in values {
+                if keys.insert(try JSONText.key(value, &builder)).inserted { all.append(value) }
+            }
+        }
+
+        func contains(_ value: Value, _ builder: inout AutomatonBuilder) throws(GrammarError) -> Bool {
+            keys.contains(try JSONText.key(value, &builder))
+        }
+
+        /// Those that are in both.
+        func common(_ other: Values, _ builder: inout AutomatonBuilder) throws(GrammarError) -> Values {
+            var common: [Value] = []
+            for value in all where try other.contains(value, &builder) { common.append(value) }
+            return try Values(common, &builder)
+        }
+    }
+
+    /// What was put together, and the alternatives of `anyOf` and `oneOf` that were then chosen, in their order.
+    var schemas: [Subschema] = []
+    var chosen: [Subschema] = []
     /// Schemas that were read for it.
     var parts = 0
     /// Keywords, members, values and the like that these have.
@@ -37,10 +64,10 @@ struct SchemaConstraints {
     var types = Set(JSONType.allCases)
     var integersOnly = false
     /// `enum` and `const`.
-    var values: [Value]?
+    var values: Values?
     var minLength = 0
     var maxLength: Int?
-    var patterns: [String] = []
+    private(set) var patterns: [String] = []
     var formats: [String] = []
     var lower: NumberBound?
     var upper: NumberBound?
@@ -50,20 +77,25 @@ struct SchemaConstraints {
     var maxItems: Int?
     var members: [Members] = []
     private(set) var required: [String] = []
-    private(set) var requiredNames: Set<String> = []
+    private var requiredNames: Set<ExactString> = []
     var minProperties = 0
     var maxProperties: Int?
     var names: [Subschema] = []
     var groups: [Group] = []
     /// Nothing satisfies it.
     var isFalse = false
-    /// Whether anything was said.
-    var isTrivial = true
+
+    /// Strings must match an expression.
+    mutating func match(_ expression: String) {
+        if !patterns.contains(where: { ExactString($0) == ExactString(expression) }) { patterns.append(expression) }
+    }
 
     /// Objects must have a member of that name.
     mutating func require(_ name: String) {
-        if requiredNames.insert(name).inserted { required.append(name) }
+        if requiredNames.insert(ExactString(name)).inserted { required.append(name) }
     }
+
+    func requires(_ name: String) -> Bool { requiredNames.contains(ExactString(name)) }
 
     var hasStringConstraints: Bool { minLength > 0 || maxLength != nil || !patterns.isEmpty || !formats.isEmpty }
     var hasNumberConstraints: Bool { lower != nil || upper != nil || divisor != 1 }

@@ -40,6 +40,9 @@ struct SchemaReader {
                 value = list.elements[index]
             default: throw malformed(schema, "'\(reference)' names nothing")
             }
+            if case .dictionary(let members) = value, members["$id"]?.asString != nil {
+                throw unsupported(schema, "$ref", "through a schema with an '$id' is not supported")
+            }
         }
         return Subschema(value: value, path: reference)
     }
@@ -67,6 +70,7 @@ struct SchemaReader {
         _ schemas: [Subschema], _ builder: inout AutomatonBuilder
     ) throws(GrammarError) -> SchemaConstraints {
         var constraints = SchemaConstraints()
+        constraints.schemas = schemas
         for schema in schemas { try gather(schema, into: &constraints, &builder) }
         return constraints
     }
@@ -98,13 +102,17 @@ struct SchemaReader {
         for (key, value) in zip(object.keys, object.values) {
             let keyword = key.asString ?? ""
             if Subschema.isAnnotation(keyword) { continue }
-            constraints.isTrivial = false
             try charge(value, &constraints, &builder)
             func part() -> Subschema { schema.part(value, keyword) }
             switch keyword {
+            case "$id":
+                // What is inside would refer to it instead of to the root.
+                guard schema.path == "#" else {
+                    throw unsupported(schema, keyword, "other than at the root is not supported")
+                }
             case "$ref":
                 guard let reference = value.asString else { throw malformed(schema, "'$ref' must be a string") }
-                guard !open.contains(reference) else {
+                guard !open.contains(where: { ExactString($0) == ExactString(reference) }) else {
                     throw malformed(schema, "'$ref' to '\(reference)' leads back to itself")
                 }
                 try gather(resolve(reference, from: schema), into: &constraints, &builder, open: open + [reference])
@@ -125,7 +133,7 @@ struct SchemaReader {
                 constraints.maxLength = min(constraints.maxLength ?? .max, try count(value, keyword, schema))
             case "pattern":
                 guard let text = value.asString else { throw malformed(schema, "'pattern' must be a string") }
-                if !constraints.patterns.contains(text) { constraints.patterns.append(text) }
+                constraints.match(text)
             case "format":
                 guard let name = value.asString else { throw malformed(schema, "'format' must be a string") }
                 guard StringFormat.expression(name) != nil else {
@@ -250,11 +258,8 @@ struct SchemaReader {
     private func restrict(
         _ constraints: inout SchemaConstraints, to values: [Value], _ builder: inout AutomatonBuilder
     ) throws(GrammarError) {
-        guard let known = constraints.values else {
-            constraints.values = values
-            return
-        }
-        constraints.values = try JSONText.common(known, values, &builder)
+        let values = try SchemaConstraints.Values(values, &builder)
+        constraints.values = try constraints.values?.common(values, &builder) ?? values
     }
 
     private func readDivisor(

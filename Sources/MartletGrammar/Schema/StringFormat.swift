@@ -7,7 +7,8 @@ enum StringFormat {
         let date = "[1-9][0-9]{3}-(?:\(month31)|\(month30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
         let clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
         let time = "\(clock):[0-5][0-9](?:\\.[0-9]{1,6})?(?:Z|[+-]\(clock))"
-        let label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?"
+        // Two hyphens in a row are left to encodings of names (xn--…). Eight labels have 239 characters at most.
+        let label = "[A-Za-z0-9](?:-?[A-Za-z0-9]){0,14}"
         let octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
         let group = "[0-9A-Fa-f]{1,4}"
         switch name {
@@ -20,7 +21,8 @@ enum StringFormat {
                 "[0-9]{1,6}Y(?:[0-9]{1,6}M(?:[0-9]{1,6}D)?)?|[0-9]{1,6}M(?:[0-9]{1,6}D)?|[0-9]{1,6}D"
             return "P(?:(?:\(days))(?:\(clock))?|\(clock)|[0-9]{1,6}W)"
         case "email":
-            let atom = "[A-Za-z0-9_%+-]{1,32}"
+            // 63 characters, of 64.
+            let atom = "[A-Za-z0-9_%+-]{1,31}"
             return "\(atom)(?:\\.\(atom))?@\(label)(?:\\.\(label)){0,2}\\.[A-Za-z]{2,16}"
         case "hostname": return "\(label)(?:\\.\(label)){0,7}"
         case "ipv4": return "(?:\(octet)\\.){3}\(octet)"

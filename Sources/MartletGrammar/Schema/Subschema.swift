@@ -40,7 +40,7 @@ struct Subschema {
     static let annotations: Set<String> = [
         "title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly", "$comment",
         "$schema",
-        "$id", "id", "$defs", "definitions", "contentMediaType", "contentEncoding", "discriminator", "$vocabulary",
+        "id", "$defs", "definitions", "contentMediaType", "contentEncoding", "discriminator", "$vocabulary",
     ]
 
     static func isAnnotation(_ keyword: String) -> Bool { annotations.contains(keyword) || keyword.hasPrefix("x-") }

@@ -132,8 +132,8 @@ struct ResponsesRequest {
         guard case .dictionary(let format) = value else { throw .type(path, expected: "an object", got: value) }
         guard format["type"]?.asString == "json_schema" else { return value }
         var members: [(String, Value)] = []
-        for name in ["name", "description", "schema", "strict"] {
-            if let member = format[name] { members.append((name, member)) }
+        for (key, value) in zip(format.keys, format.values) where key.asString != "type" {
+            members.append((key.asString ?? "", value))
         }
         return .dictionary([("type", .string("json_schema")), ("json_schema", .dictionary(members))])
     }

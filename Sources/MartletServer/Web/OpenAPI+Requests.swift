@@ -66,10 +66,10 @@ extension OpenAPI {
               "json_schema": {"anyOf": [\#(schema), {"type": "null"}], "description": "llama.cpp's guided_json"}, "grammar": {"type": ["string", "null"], "description": "llama.cpp's guided_grammar"},
               \#(labels), "store": \#(notTrue), "use_beam_search": \#(notTrue), "suffix": \#(never)}},
             "ResponseFormat": {"anyOf": [{"type": "null"},
-              {"type": "object", "properties": {"type": {"const": "text"}}, "required": ["type"]},
-              {"type": "object", "properties": {"type": {"const": "json_object"}, "schema": \#(schema)}, "required": ["type"]},
-              {"type": "object", "properties": {"type": {"const": "json_schema"}, "json_schema": {"type": "object", "properties": {"name": {"type": ["string", "null"]},
-                "description": {"type": ["string", "null"]}, "strict": \#(flag), "schema": \#(schema)}, "required": ["schema"], "additionalProperties": false}}, "required": ["type", "json_schema"]}]},
+              {"type": "object", "properties": {"type": {"const": "text"}, "schema": {"type": "null"}, "json_schema": {"type": "null"}}, "required": ["type"], "additionalProperties": false},
+              {"type": "object", "properties": {"type": {"const": "json_object"}, "schema": {"anyOf": [\#(schema), {"type": "null"}]}, "json_schema": {"type": "null"}}, "required": ["type"], "additionalProperties": false},
+              {"type": "object", "properties": {"type": {"const": "json_schema"}, "schema": {"type": "null"}, "json_schema": {"type": "object", "properties": {"name": {"type": ["string", "null"]},
+                "description": {"type": ["string", "null"]}, "strict": \#(flag), "schema": \#(schema)}, "required": ["schema"], "additionalProperties": false}}, "required": ["type", "json_schema"], "additionalProperties": false}]},
             "Content": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"anyOf": [
               {"type": "object", "properties": {"type": {"enum": ["text", "input_text", "output_text"]}, "text": {"type": "string"}}, "required": ["type", "text"]}\#(image)]}}]},
             "Call": {"type": "object", "properties": {"id": {"type": ["string", "null"]}, "type": {"enum": ["function", null]}, "function": {"type": "object", "properties": {

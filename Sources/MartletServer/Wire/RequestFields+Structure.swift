@@ -44,12 +44,18 @@ extension RequestFields {
             throw .type("response_format.type", expected: "a string", got: object["type"] ?? .null)
         }
         switch type {
-        case "text": return nil
+        case "text":
+            try check(object, has: nil)
+            return nil
         case "json_object":
+            try check(object, has: "schema")
             // llama.cpp's spelling.
-            if let schema = object["schema"] { return try jsonSchema(schema, "response_format.schema") }
+            if let schema = object["schema"], schema.isPresent {
+                return try jsonSchema(schema, "response_format.schema")
+            }
             return .json
         case "json_schema":
+            try check(object, has: "json_schema")
             guard let description = object["json_schema"] else { throw .missing("response_format.json_schema") }
             guard case .dictionary(let members) = description else {
                 throw .type("response_format.json_schema", expected: "an object", got: description)
@@ -74,6 +80,17 @@ extension RequestFields {
             return try jsonSchema(schema, "response_format.json_schema.schema")
         default:
             throw .unsupported("response_format.type", "must be 'text', 'json_object' or 'json_schema', not '\(type)'")
+        }
+    }
+
+    /// Refuses by name what a format of its type does not have: a schema would be ignored that somebody counts on.
+    private static func check(_ format: ValueDictionary, has field: String?) throws(APIError) {
+        for (key, value) in zip(format.keys, format.values) {
+            let name = key.asString ?? ""
+            if name == "type" || name == field { continue }
+            guard !value.isPresent, ["schema", "json_schema"].contains(name) else {
+                throw .unsupported("response_format.\(name)")
+            }
         }
     }
 

@@ -30,6 +30,7 @@ package struct ScalarSet: Equatable, Sendable {
     }
 
     package var isEmpty: Bool { ranges.isEmpty }
+    package var isAll: Bool { ranges.first == 0...Self.last }
 
     package var inverted: ScalarSet {
         var result: [ClosedRange<UInt32>] = []
@@ -47,6 +48,8 @@ package struct ScalarSet: Equatable, Sendable {
     }
 
     package func intersection(_ other: ScalarSet) -> ScalarSet {
+        if isAll { return other }
+        if other.isAll { return self }
         var result: [ClosedRange<UInt32>] = []
         var (left, right) = (0, 0)
         while left < ranges.count, right < other.ranges.count {
