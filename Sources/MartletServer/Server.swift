@@ -55,8 +55,8 @@ public struct Server: Service {
     public func run() async throws {
         let http = HTTPServerBuilder.http1(
             configuration: .init(
-                additionalChannelHandlers: [Disconnection(), ConnectionBounds(responder.metrics)],
-                idleTimeout: .seconds(Self.idleSeconds),
+                additionalChannelHandlers: [Disconnection(), ConnectionBounds(responder.metrics, logger)],
+                idleTimeout: TimeAmount(options.idleTimeout),
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: options.limits.headerBytes / 2, maxHeaderListSize: options.limits.headerBytes,
                     maxHeaderFieldCount: options.limits.headerCount)))
@@ -120,10 +120,6 @@ public struct Server: Service {
         defer { signals.cancel() }
         try await group.run()
     }
-
-    /// A connection without a request, or with half of one. What sends a byte a second is noticed a little later, and
-    /// should be gone within 15 s.
-    private static let idleSeconds: Int64 = 12
 }
 
 /// Loads the model, has it served, says in the log what the engine does, and waits for the requests' end when the server is

@@ -10,14 +10,19 @@ public struct ServerOptions: Sendable {
     public var apiKeys: [String] = []
     /// Names that requests may call the model by; the first is the one that answers carry.
     public var modelNames: [String] = []
-    /// Names beyond the loopback's own that the `Host` and `Origin` headers may have, while the server listens on a
-    /// loopback address.
+    /// Names beyond the loopback's own and `host` that the `Host` and `Origin` headers may have. Without any, a server that does not
+    /// listen on a loopback address or a Unix socket takes any name, and pages that come from the same name.
     public var allowedHosts: [String] = []
     /// What one request may ask for.
     public var limits = ServerLimits()
     /// Time that a request may take to arrive.
     public var readTimeout: Duration = .seconds(30)
-    /// Time that requests may take to end after the server was told to stop.
+    /// How long a connection may be without a request, or with half of one. What sends a byte a second is noticed a little later,
+    /// and should be gone within 15 s.
+    package var idleTimeout: Duration = .seconds(12)
+    /// Bytes of all bodies together that are being read or whose requests have no answer yet; 503 beyond.
+    public var bodyMemory = 256 << 20
+    /// Time that requests may take to end after the server was told to stop. Their answers have 5 s more to reach who reads them.
     public var drainTimeout: Duration = .seconds(30)
     /// Connections that are open at the same time; more wait to be accepted.
     public var maxConnections = 1024

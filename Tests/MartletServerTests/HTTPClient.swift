@@ -22,9 +22,14 @@ final class HTTPClient: @unchecked Sendable {
 
     private var descriptor: Int32
 
-    /// - Parameter host: of this machine, 127.0.0.x, that the connection comes from.
-    init(port: Int, from host: UInt8 = 1) throws {
+    /// - Parameters:
+    ///   - host: of this machine, 127.0.0.x, that the connection comes from.
+    ///   - receiveBuffer: bytes that the system takes for a client that does not read; nil for what it likes.
+    init(port: Int, from host: UInt8 = 1, receiveBuffer: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        if var receiveBuffer {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size))
+        }
         var source = sockaddr_in()
         source.sin_family = sa_family_t(AF_INET)
         source.sin_addr.s_addr = in_addr_t(0x7F00_0000 + UInt32(host)).bigEndian

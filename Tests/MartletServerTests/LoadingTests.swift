@@ -11,7 +11,7 @@ import Testing
 @Suite(.timeLimit(.minutes(2)))
 struct LoadingTests {
     /// What a test lets the loader do, once it has seen enough.
-    private struct Gate: Sendable {
+    struct Gate: Sendable {
         let results: AsyncStream<Result<LLM, any Error>>
         private let opening: AsyncStream<Result<LLM, any Error>>.Continuation
 
@@ -31,8 +31,8 @@ struct LoadingTests {
     /// Runs a server that loads what comes through the gate.
     ///
     /// - Parameter body: gets the port where the server listens, and the ports at which it says that it is ready.
-    private func withServer(
-        keys: [String] = [],
+    static func withServer(
+        keys: [String] = [], _ change: (inout ServerOptions) -> Void = { _ in },
         _ body: (_ port: Int, Gate, _ ready: AsyncStream<Int>, _ stop: @escaping @Sendable () async -> Void)
             async throws
             -> Void
@@ -42,6 +42,7 @@ struct LoadingTests {
         options.port = 0
         options.modelNames = ["SmolLM2"]
         options.apiKeys = keys
+        change(&options)
         let (listening, listens) = AsyncStream<Int>.makeStream()
         let (ready, isReady) = AsyncStream<Int>.makeStream()
         var logger = Logger(label: "test")
@@ -70,7 +71,7 @@ struct LoadingTests {
     private static let chat = #"{"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}"#
 
     @Test func untilThereIsAModelItsRoutesAnswer503() async throws {
-        try await withServer { port, _, _, _ in
+        try await Self.withServer { port, _, _, _ in
             let health = try await ServerTests.get(port, "/health")
             #expect(health.status == 200)
             #expect(health.json?["status"] as? String == "loading")
@@ -119,7 +120,7 @@ struct LoadingTests {
     }
 
     @Test func aKeyIsWantedFromTheStart() async throws {
-        try await withServer(keys: ["secret"]) { port, _, _, _ in
+        try await Self.withServer(keys: ["secret"]) { port, _, _, _ in
             let health = try await ServerTests.get(port, "/health")
             #expect(health.status == 200)
             #expect(try await ServerTests.get(port, "/ready").status == 503)
@@ -138,7 +139,7 @@ struct LoadingTests {
         load.contextLength = 256
         load.maxRequests = 2
         let llm = try await LLM.load(SharedFixtures.smolLM2?.path ?? "", options: load)
-        try await withServer { port, gate, ready, _ in
+        try await Self.withServer { port, gate, ready, _ in
             #expect(try await ServerTests.post(port, "/v1/chat/completions", Self.chat).status == 503)
             gate.open(.success(llm))
             var ports = ready.makeAsyncIterator()
@@ -155,7 +156,7 @@ struct LoadingTests {
 
     @Test func aModelThatCantBeLoadedEndsTheServer() async throws {
         await #expect(throws: NoModel.self) {
-            try await withServer { port, gate, _, _ in
+            try await Self.withServer { port, gate, _, _ in
                 gate.open(.failure(NoModel()))
                 while (try? await ServerTests.get(port, "/health")) != nil {
                     try await Task.sleep(for: .milliseconds(1))
@@ -165,7 +166,7 @@ struct LoadingTests {
     }
 
     @Test func aServerThatLoadsStopsAtOnce() async throws {
-        try await withServer { port, _, _, stop in
+        try await Self.withServer { port, _, _, stop in
             let health = try await ServerTests.get(port, "/health")
             #expect(health.status == 200)
             let start = ContinuousClock.now
@@ -175,7 +176,7 @@ struct LoadingTests {
     }
 
     @Test func aPortThatIsTakenIsNamed() async throws {
-        try await withServer { port, gate, _, _ in
+        try await Self.withServer { port, gate, _, _ in
             var options = ServerOptions()
             options.port = port
             var logger = Logger(label: "test")

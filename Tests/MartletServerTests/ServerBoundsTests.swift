@@ -136,6 +136,150 @@ struct ServerBoundsTests {
         }
     }
 
+    /// A browser sends a body without a type across origins, and asks nobody first.
+    @Test func pagesMustSayThatTheySendJSON() async throws {
+        try await ServerTests.withServer { port, _, _ in
+            for (path, body) in [
+                ("/v1/completions", #"{"prompt": "Once", "max_tokens": 1}"#),
+                ("/api/generate", #"{"prompt": "Once", "stream": false, "options": {"num_predict": 1}}"#),
+            ] {
+                for (headers, status) in [
+                    ([:], 200), (["Origin": "http://localhost:3000"], 415),
+                    (["Origin": "http://localhost:3000", "Content-Type": "application/json; charset=utf-8"], 200),
+                    (["Content-Type": "application/json", "Content-Encoding": "gzip"], 415),
+                    (["Content-Type": "application/json", "Content-Encoding": "identity"], 200),
+                ] {
+                    let length = ["Content-Length": String(body.utf8.count)]
+                    let head = HTTPClient.request("POST", path, headers: headers.merging(length) { $1 })
+                    let response = try await HTTPClient.exchange(port: port, head + Array(body.utf8))
+                    #expect(response.status == status, "\(path) \(headers)")
+                }
+            }
+        }
+    }
+
+    @Test func bodiesTakeMemoryAndGiveItBack() async throws {
+        var setup = ServerTests.Setup()
+        setup.options.bodyMemory = 500_000
+        try await ServerTests.withServer(setup) { port, _, _ in
+            let body = #"{"prompt": "x"}"#
+            // Together they would have taken it all long ago.
+            for _ in 0..<4 {
+                let fitting = try await Self.exchange(
+                    port, "POST", "/tokenize", body + String(repeating: " ", count: 400_000))
+                #expect(fitting.status == 200)
+                let refused = try await Self.exchange(
+                    port, "POST", "/tokenize", body + String(repeating: " ", count: 600_000))
+                #expect(refused.status == 503 && refused.headers["retry-after"] == "1")
+                #expect(refused.error?["code"] as? String == "service_unavailable")
+            }
+        }
+    }
+
+    @Test func bodiesShareMemory() throws {
+        let memory = BodyMemory(limit: 100)
+        let (first, second) = (BodyMemory.Share(of: memory), BodyMemory.Share(of: memory))
+        try first.take(30)
+        try first.take(30)
+        try second.take(40)
+        #expect(throws: APIError.self) { try second.take(1) }
+        second.giveBack()
+        second.giveBack()
+        #expect(throws: APIError.self) { try second.take(41) }
+        try second.take(40)
+        first.giveBack()
+        try second.take(60)
+    }
+
+    /// Whoever finds no place in the queue need not send a body to be told so.
+    @Test func aFullQueueWaitsForNoBody() async throws {
+        var setup = ServerTests.Setup()
+        setup.engine.maxQueuedRequests = 1
+        setup.load.maxRequests = 1
+        try await ServerTests.withServer(setup) { port, llm, _ in
+            let body = #"{"prompt": "Once", "ignore_eos": true, "max_tokens": 900}"#
+            let tasks = (0..<2).map { _ in
+                Task { try await Self.exchange(port, "POST", "/v1/completions", body).status }
+            }
+            while await llm.statistics.waitingRequests == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            let refused = try await Self.exchange(
+                port, "POST", "/v1/completions", nil,
+                ["Content-Type": "application/json", "Content-Length": "1000", "Expect": "100-continue"])
+            #expect(refused.status == 429)
+            for task in tasks { #expect(try await task.value == 200) }
+        }
+    }
+
+    @Test func whoAsksFirstIsToldToGoOn() async throws {
+        var setup = ServerTests.Setup()
+        setup.options.limits.bodyBytes = 1000
+        try await ServerTests.withServer(setup) { port, _, _ in
+            let body = #"{"prompt": "x"}"#
+            let headers = ["Content-Type": "application/json", "Expect": "100-Continue"]
+            let bytes = try await HTTPClient.onThread {
+                let client = try HTTPClient(port: port)
+                let length = ["Content-Length": String(body.utf8.count)]
+                try client.send(HTTPClient.request("POST", "/tokenize", headers: headers.merging(length) { $1 }))
+                let first = try client.receive { $0.suffix(4) == [13, 10, 13, 10] }
+                #expect(String(decoding: first, as: UTF8.self) == "HTTP/1.1 100 Continue\r\n\r\n")
+                try client.send(Array(body.utf8))
+                return try client.receive()
+            }
+            #expect(try HTTPClient.parse(bytes).json?["count"] as? Int == 1)
+            // What is refused is refused at once.
+            let large = try await Self.exchange(
+                port, "POST", "/tokenize", nil, headers.merging(["Content-Length": "1001"]) { $1 })
+            #expect(large.status == 413)
+        }
+    }
+
+    /// A request for an answer of 10 MB or so, and its length: more than a system keeps for a client that does not read.
+    private static func largeRequest(_ llm: LLM) throws -> (body: String, length: Int) {
+        let tokens = (0..<llm.vocabularySize).map { ($0, llm.detokenize([$0]).utf8.count) }
+        let longest = try #require(tokens.max { $0.1 < $1.1 })
+        let count = 10_000_000 / longest.1
+        #expect(count < 900_000)
+        let body = "{\"tokens\": [" + Array(repeating: String(longest.0), count: count).joined(separator: ",") + "]}"
+        return (body, count * longest.1)
+    }
+
+    /// A connection is not idle while its answer is on the way.
+    @Test func whoReadsSlowlyGetsAll() async throws {
+        var setup = ServerTests.Setup()
+        setup.options.idleTimeout = .milliseconds(300)
+        try await ServerTests.withServer(setup) { port, llm, _ in
+            let (body, length) = try Self.largeRequest(llm)
+            let bytes = try await HTTPClient.onThread {
+                let client = try HTTPClient(port: port, receiveBuffer: 1 << 16)
+                let headers = ["Connection": "keep-alive"]
+                try client.send(HTTPClient.request("POST", "/detokenize", body: body, headers: headers))
+                let start = try client.receive { $0.count > 1000 }
+                Thread.sleep(forTimeInterval: 2)
+                return start + (try client.receive())
+            }
+            let response = try HTTPClient.parse(bytes)
+            #expect(response.status == 200 && (response.json?["prompt"] as? String)?.utf8.count == length)
+        }
+    }
+
+    /// Nor does the server's end wait for it for ever.
+    @Test func shutdownDoesNotWaitForSlowReaders() async throws {
+        try await ServerTests.withServer { port, llm, stop in
+            let (body, length) = try Self.largeRequest(llm)
+            let client = try await HTTPClient.onThread {
+                let client = try HTTPClient(port: port, receiveBuffer: 1 << 16)
+                try client.send(HTTPClient.request("POST", "/detokenize", body: body))
+                _ = try client.receive { $0.count > 1000 }
+                return client
+            }
+            let start = ContinuousClock.now
+            await stop()
+            #expect((.seconds(4)..<(.seconds(8))).contains(ContinuousClock.now - start))
+            let rest = try await HTTPClient.onThread { (try? client.receive().count) ?? 0 }
+            #expect(rest < length)
+        }
+    }
+
     @Test func aBodyDoesNotGoOnForEverBehindItsAnswer() async throws {
         try await ServerTests.withServer { port, _, _ in
             let bytes = try await HTTPClient.onThread {

@@ -15,8 +15,10 @@ struct ServerTests {
         var options = ServerOptions()
         var engine = EngineOptions()
         var load = LoadOptions()
+        var logger = Logger(label: "test")
 
         init() {
+            logger.logLevel = .critical
             options.port = 0
             options.modelNames = ["SmolLM2"]
             load.contextLength = 1024
@@ -31,10 +33,10 @@ struct ServerTests {
     ) async throws {
         let llm = try await LLM.load(SharedFixtures.smolLM2?.path ?? "", options: setup.load, engine: setup.engine)
         let (ports, continuation) = AsyncStream<Int>.makeStream()
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
-        let server = Server(llm, options: setup.options, version: "1.2.3", logger: logger) { continuation.yield($0) }
-        let group = ServiceGroup(configuration: .init(services: [server], logger: logger))
+        let server = Server(llm, options: setup.options, version: "1.2.3", logger: setup.logger) {
+            continuation.yield($0)
+        }
+        let group = ServiceGroup(configuration: .init(services: [server], logger: setup.logger))
         let running = Task { try await group.run() }
         let stop: @Sendable () async -> Void = {
             await group.triggerGracefulShutdown()

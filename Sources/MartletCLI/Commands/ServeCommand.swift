@@ -37,7 +37,12 @@ struct ServeCommand: AsyncParsableCommand {
     var apiKey: [String] = []
     @Option(help: "A file with such keys, one a line.")
     var apiKeyFile: String?
-    @Option(help: "A name that the Host and Origin headers may have besides localhost; may be given several times.")
+    @Option(
+        help: ArgumentHelp(
+            "A name that the Host and Origin headers may have besides localhost; may be given several times.",
+            discussion: """
+                Without any, a server that other machines reach takes any Host, and web pages that come from the same host.
+                """))
     var allowedHost: [String] = []
     @Option(
         help:
@@ -58,13 +63,22 @@ struct ServeCommand: AsyncParsableCommand {
     @OptionGroup var limits: EngineLimitOptions
     @Option(help: "Requests that wait while others run; more are refused with 429.")
     var maxQueuedRequests = 256
+    @Option(help: "Tokens of the prompts of all requests that wait; more are refused with 429.")
+    var maxQueuedTokens = EngineOptions().maxQueuedTokens
+    @Option(help: "Connections that are open at the same time; more wait to be accepted.")
+    var maxConnections = ServerOptions().maxConnections
+    @Option(help: "Seconds that a request's body may take to arrive; 408 beyond.")
+    var readTimeout: Double = 30
+    @Option(help: "MiB of the bodies of all requests that have no answer yet; 503 beyond.")
+    var maxBodyMemory = ServerOptions().bodyMemory >> 20
     @Option(help: "Seconds that a request may take in all; 408 beyond. Default: no limit.")
     var requestTimeout: Double?
     @Option(help: "Seconds that a request may wait for its turn; 503 beyond. Default: no limit.")
     var queueTimeout: Double?
     @Option(help: "How the hidden states of a text become its embedding: mean, or last.")
     var pooling = EmbeddingPooling.mean
-    @Option(help: "Seconds that requests may take to end after SIGTERM.")
+    @Option(
+        help: "Seconds that requests may take to end after SIGTERM; their answers have 5 more to reach who reads them.")
     var drainTimeout = 30
     @Flag(help: "Refuse requests with unknown fields, instead of listing these in the header X-Martlet-Warning.")
     var strict = false
@@ -79,8 +93,19 @@ struct ServeCommand: AsyncParsableCommand {
         guard (1...1_000_000).contains(maxQueuedRequests) else {
             throw ValidationError("--max-queued-requests must be 1 to 1000000")
         }
+        guard (1...1_000_000).contains(maxConnections) else {
+            throw ValidationError("--max-connections must be 1 to 1000000")
+        }
+        guard (1...1 << 40).contains(maxQueuedTokens) else {
+            throw ValidationError("--max-queued-tokens must be 1 to \(1 << 40)")
+        }
+        guard maxBodyMemory >= requestLimits.maxBody, maxBodyMemory <= 1 << 20 else {
+            throw ValidationError("--max-body-memory must be --max-body (\(requestLimits.maxBody)) to \(1 << 20)")
+        }
         guard (0...86_400).contains(drainTimeout) else { throw ValidationError("--drain-timeout must be 0 to 86400") }
-        for (name, value) in [("request-timeout", requestTimeout), ("queue-timeout", queueTimeout)] {
+        for (name, value) in [
+            ("request-timeout", requestTimeout), ("queue-timeout", queueTimeout), ("read-timeout", readTimeout),
+        ] {
             if let value, !(0.001...1e6).contains(value) { throw ValidationError("--\(name) must be 0.001 to 1000000") }
         }
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
@@ -113,6 +138,9 @@ struct ServeCommand: AsyncParsableCommand {
         options.servesWebPage = !noWebPage
         options.requestTimeout = requestTimeout.map { .seconds($0) }
         options.queueTimeout = queueTimeout.map { .seconds($0) }
+        options.readTimeout = .seconds(readTimeout)
+        options.maxConnections = maxConnections
+        options.bodyMemory = maxBodyMemory << 20
         options.modelNames = names.names(of: path)
         options.limits = requestLimits.limits
         options.refusesUnknownFields = strict
@@ -120,6 +148,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.drainTimeout = .seconds(drainTimeout)
         var engine = try limits.engineOptions()
         engine.maxQueuedRequests = maxQueuedRequests
+        engine.maxQueuedTokens = maxQueuedTokens
         var load = limits.applied(to: compute.loadOptions)
         load.maxImagePixels = requestLimits.maxImagePixels
         try template.apply(to: &load)

@@ -15,7 +15,16 @@ struct APIContext: RequestContext {
     }
 
     /// Watches the client.
+    ///
+    /// - Throws: `CancellationError` where it is gone by now.
     var disconnection: Disconnection {
-        get async throws { try await channel.pipeline.handler(type: Disconnection.self).get() }
+        get async throws {
+            do {
+                return try await channel.pipeline.handler(type: Disconnection.self).get()
+            } catch {
+                // A connection that is closed has no handlers.
+                throw CancellationError()
+            }
+        }
     }
 }

@@ -17,12 +17,14 @@ struct APIResponder: HTTPResponder {
     let state = ServerState()
     private let access: AccessControl
     private let largeRequests = LargeRequestExecutor()
+    private let bodyMemory: BodyMemory
 
     init(options: ServerOptions, version: String, logger: Logger) {
         self.options = options
         self.version = version
         self.logger = logger
         access = AccessControl(options)
+        bodyMemory = BodyMemory(limit: options.bodyMemory)
     }
 
     /// Serves a model from now on.
@@ -55,8 +57,8 @@ struct APIResponder: HTTPResponder {
             // The connection can't go on; Hummingbird answers 400 and closes it.
             throw error
         } catch is CancellationError {
-            // The client is gone; nobody reads this. The status is nginx's, for the log.
-            response = Response(status: .init(code: 499, reasonPhrase: "Client Closed Request"))
+            // The client is gone; nobody reads this.
+            response = Response(status: .init(code: AccessLogEntry.clientLeft, reasonPhrase: "Client Closed Request"))
         } catch {
             logger.error("a request failed", metadata: ["request": "\(id)", "error": "\(error)"])
             response = self.response(to: .internalError, ErrorStyle(path: request.uri.path))
@@ -68,20 +70,41 @@ struct APIResponder: HTTPResponder {
         }
         response.headers[.requestID] = id
         response.headers.append(contentsOf: access.corsHeaders(request))
-        metrics.countHTTP(status: response.status.code)
-        logger.info(
-            "\(request.method) \(request.uri.path) \(response.status.code)",
-            metadata: [
-                "request": "\(id)", "ms": "\(Int((ContinuousClock.now - start).seconds * 1000))",
-                "trace": "\(Self.traceID(of: request) ?? "-")",
-            ])
+        let entry = AccessLogEntry { [metrics, logger, head = request.head, path = request.uri.path] status in
+            metrics.countHTTP(status: status)
+            logger.info(
+                "\(head.method) \(path) \(status)",
+                metadata: [
+                    "request": "\(id)", "ms": "\(Int((ContinuousClock.now - start).seconds * 1000))",
+                    "trace": "\(Self.traceID(of: head) ?? "-")",
+                ])
+        }
+        write(&response, to: context.channel, entry)
         return response
     }
 
+    /// Has a long answer, or one that comes in parts, written at its reader's pace, and the request recorded at its end.
+    private func write(_ response: inout Response, to channel: any Channel, _ entry: AccessLogEntry) {
+        let status = response.status.code
+        let body = response.body
+        if let length = body.contentLength, length <= AnswerWriter.sliceBytes { return entry.end(status) }
+        response.body = ResponseBody(contentLength: body.contentLength) { writer in
+            try await body.write(AnswerWriter(writer, channel))
+            entry.end(status)
+        }
+    }
+
     private func route(_ request: Request, _ context: APIContext) async throws -> Response {
+        let path = request.uri.path
+        // Who probes the server may know no name of it, and learns nothing.
+        if path == "/health" || path == "/ready" {
+            try Self.check(request, .get)
+            guard path == "/ready" else { return Response(json: state.health) }
+            try state.checkReadiness()
+            return Response(json: ServerState.ok)
+        }
         try access.checkOrigin(request)
         if let response = access.preflight(request) { return response }
-        let path = request.uri.path
         if path == "/", options.servesWebPage {
             try Self.check(request, .get)
             return Response(html: WebPage.html, policy: WebPage.policy)
@@ -89,12 +112,6 @@ struct APIResponder: HTTPResponder {
         if path == "/docs", options.servesWebPage {
             try Self.check(request, .get)
             return Response(html: OpenAPI.page, policy: WebPage.policy)
-        }
-        if path == "/health" || path == "/ready" {
-            try Self.check(request, .get)
-            guard path == "/ready" else { return Response(json: state.health) }
-            try state.checkReadiness()
-            return Response(json: ServerState.ok)
         }
         var context = context
         context.client = try access.client(of: request, at: context.channel.remoteAddress)
@@ -111,7 +128,7 @@ struct APIResponder: HTTPResponder {
         default:
             let routes = ModelRoutes(
                 model: try state.model(), options: options, version: version, metrics: metrics, state: state,
-                largeRequests: largeRequests)
+                largeRequests: largeRequests, bodyMemory: bodyMemory)
             return try await routes.respond(to: request, context)
         }
     }
@@ -137,8 +154,8 @@ struct APIResponder: HTTPResponder {
     }
 
     /// Of W3C's Trace Context: version, trace, parent and flags.
-    private static func traceID(of request: Request) -> String? {
-        guard let header = request.headers[.traceparent] else { return nil }
+    private static func traceID(of request: HTTPRequest) -> String? {
+        guard let header = request.headerFields[.traceparent] else { return nil }
         let parts = header.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count >= 4, parts[0].count == 2, parts[1].count == 32, parts[2].count == 16,
             parts[0] != "ff", parts[1].contains(where: { $0 != "0" }),

@@ -7,8 +7,11 @@ import NIOCore
 /// Who may use the server.
 struct AccessControl: Sendable {
     private let keys: [[UInt8]]
-    /// Names that `Host` and `Origin` may have; nil for any.
+    /// Names that `Host` and `Origin` may have; nil for any, as long as both have the same.
     private let hosts: Set<String>?
+
+    /// Whether there are names that requests must have.
+    var checksNames: Bool { hosts != nil }
 
     /// Whose pages may call.
     private let origins: Set<String>
@@ -17,11 +20,17 @@ struct AccessControl: Sendable {
 
     init(_ options: ServerOptions) {
         keys = options.apiKeys.map { Array($0.utf8) }
-        let isLocal = Self.loopback.contains(options.host)
         origins = Set(options.allowedOrigins.map { $0.lowercased() })
-        hosts =
-            isLocal || options.unixSocket != nil
-            ? Self.loopback.union(options.allowedHosts.map { $0.lowercased() }) : nil
+        // As the socket is bound: the system takes 127.1 and 0x7f000001 for addresses, too.
+        let address = try? SocketAddress.makeAddressResolvingHost(options.host, port: 0).ipAddress
+        let isLocal = options.unixSocket != nil || address.map(Self.isLoopback) ?? false
+        let names = ([options.host, address].compactMap { $0 } + options.allowedHosts).map { $0.lowercased() }
+        hosts = isLocal || !options.allowedHosts.isEmpty ? Self.loopback.union(names) : nil
+    }
+
+    /// - Parameter address: as the system writes it.
+    private static func isLoopback(_ address: String) -> Bool {
+        address == "::1" || address.hasPrefix("127.") || address.hasPrefix("::ffff:127.")
     }
 
     /// Who sends a request, for the engine's fair shares: the owner of a key, or an address where there are no keys.
@@ -53,20 +62,24 @@ struct AccessControl: Sendable {
         return difference == 0
     }
 
-    /// A page of some other site must not reach a server on this machine through the browser of who looks at it, neither
-    /// by its own name (DNS rebinding) nor across origins.
+    /// A page of some other site must not reach the server through the browser of who looks at it, neither by its own name
+    /// (DNS rebinding) nor across origins. Where the server does not know its names, it can't tell the first.
     ///
-    /// - Throws: 403.
+    /// - Throws: 403; 400 for a request without a host.
     func checkOrigin(_ request: Request) throws(APIError) {
-        if let origin = request.headers[.origin], origins.contains(origin.lowercased()) { return }
-        guard let hosts else { return }
-        if let authority = request.head.authority, !hosts.contains(Self.hostName(authority)) {
+        guard let authority = request.head.authority else {
+            throw APIError(400, "The request has no Host header.", code: "missing_host")
+        }
+        let origin = request.headers[.origin]
+        if let origin, origins.contains(origin.lowercased()) { return }
+        let host = Self.hostName(authority)
+        guard hosts?.contains(host) ?? true else {
             throw APIError(403, "The Host header names another machine.", code: "forbidden")
         }
-        if let origin = request.headers[.origin] {
-            guard let host = URL(string: origin)?.host(), hosts.contains(Self.hostName(host)) else {
-                throw APIError(403, "Requests from this Origin are not allowed.", code: "forbidden")
-            }
+        guard let origin else { return }
+        guard let source = URL(string: origin)?.host().map(Self.hostName), hosts?.contains(source) ?? (source == host)
+        else {
+            throw APIError(403, "Requests from this Origin are not allowed.", code: "forbidden")
         }
     }
 

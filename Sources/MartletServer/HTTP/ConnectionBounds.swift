@@ -1,12 +1,13 @@
 import HTTPTypes
+import Logging
 import MartletJinja
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 
 /// What no route sees: heads of requests that are too large to have one, bodies that go on behind their answer, and clients
-/// that don't read what they asked for. And how long refusals take, seen from the connection. A handler in each connection's
-/// pipeline.
+/// that don't read what they asked for, or not before the server ends. And how long refusals take, seen from the connection. A
+/// handler in each connection's pipeline.
 final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPRequestPart
     typealias OutboundIn = HTTPResponsePart
@@ -19,7 +20,11 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     private static let stallInterval = TimeAmount.seconds(10)
     private static let stallLimit = 3
 
+    /// Time that the last answers have to reach their readers when the server ends.
+    static let farewell = TimeAmount.seconds(5)
+
     private let metrics: ServerMetrics
+    private let logger: Logger
     /// When the last request's head was there.
     private var arrival = ContinuousClock.now
     /// Requests that have no answer yet.
@@ -29,7 +34,10 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     private var closing: Scheduled<Void>?
     private var stalling: RepeatedTask?
 
-    init(_ metrics: ServerMetrics) { self.metrics = metrics }
+    init(_ metrics: ServerMetrics, _ logger: Logger) {
+        self.metrics = metrics
+        self.logger = logger
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
@@ -67,8 +75,7 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    /// Closes a connection whose client takes nothing. One that reads slowly may take as long as it likes: a large answer
-    /// waits in one piece.
+    /// Closes a connection whose client takes nothing. One that reads slowly may take as long as it likes.
     private static func closeWhenStalled(_ channel: any Channel) -> RepeatedTask {
         let last = NIOLoopBoundBox((waiting: Int.max, stalls: 0), eventLoop: channel.eventLoop)
         return channel.eventLoop.scheduleRepeatedTask(initialDelay: stallInterval, delay: stallInterval) { task in
@@ -78,6 +85,14 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
             task.cancel()
             channel.close(promise: nil)
         }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is ChannelShouldQuiesceEvent {
+            let channel = context.channel
+            context.eventLoop.scheduleTask(in: Self.farewell) { channel.close(promise: nil) }
+        }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -101,6 +116,8 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(body)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        metrics.countHTTP(status: refusal.status)
+        logger.info("- - \(refusal.status)")
         // A moment later: a close with unread bytes resets the connection, and the client would not see the answer.
         let channel = context.channel
         context.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }

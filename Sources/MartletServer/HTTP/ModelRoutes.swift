@@ -13,11 +13,15 @@ struct ModelRoutes: Sendable {
     let metrics: ServerMetrics
     let state: ServerState
     let largeRequests: LargeRequestExecutor
+    let bodyMemory: BodyMemory
 
     func respond(to request: Request, _ context: APIContext) async throws -> Response {
         let path = request.uri.path
         if let route = documentRoute(path) {
-            let bytes = try await body(of: request, context, isQueued: route.isQueued)
+            // What was read stays in memory, in one form or another, until there is an answer, or the first part of one.
+            let share = BodyMemory.Share(of: bodyMemory)
+            defer { share.giveBack() }
+            let bytes = try await body(of: request, context, share, isQueued: route.isQueued)
             // Tasks of their own don't inherit the preference: the engine's answers are waited for elsewhere.
             let executor = bytes.count >= LargeRequestExecutor.threshold ? largeRequests : nil
             return try await withTaskExecutorPreference(executor) { try await route.answer(document(bytes), context) }
