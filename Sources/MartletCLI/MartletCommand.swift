@@ -44,6 +44,7 @@ struct MartletCommand: AsyncParsableCommand {
         }
         guard arguments.first == ServeCommand.configuration.commandName else { return try parseAsRoot(arguments) }
         let settings = try ServeSettings(arguments: Array(arguments.dropFirst()), environment: environment)
+        for warning in settings.warnings { Terminal.warn("martlet: warning: " + warning.singleLine) }
         do {
             return try parseAsRoot([arguments[0]] + settings.arguments)
         } catch {

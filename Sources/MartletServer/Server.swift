@@ -60,6 +60,9 @@ public struct Server: Service {
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: options.limits.headerBytes / 2, maxHeaderListSize: options.limits.headerBytes,
                     maxHeaderFieldCount: options.limits.headerCount)))
+        if let path = options.unixSocket, Self.isServed(path) {
+            throw ListenFailure(place: options.place, reason: String(cString: strerror(EADDRINUSE)))
+        }
         let address: BindAddress =
             options.unixSocket.map { .unixDomainSocket(path: $0) } ?? .hostname(options.host, port: options.port)
         var configuration = ApplicationConfiguration(address: address)
@@ -95,6 +98,16 @@ public struct Server: Service {
         } catch let error as IOError {
             throw ListenFailure(place: options.place, reason: String(cString: strerror(error.errnoCode)))
         }
+    }
+
+    /// Whether another server listens at a path. A socket that was left behind is replaced; one in use would be as well.
+    private static func isServed(_ path: String) -> Bool {
+        guard let address = try? SocketAddress(unixDomainSocketPath: path) else { return false }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        // One that has no time for another connection is there, too.
+        return address.withSockAddr { connect(descriptor, $0, socklen_t($1)) == 0 || errno == EAGAIN }
     }
 
     /// The server can't listen where it should.

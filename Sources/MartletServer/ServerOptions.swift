@@ -33,7 +33,7 @@ public struct ServerOptions: Sendable {
     /// Fields of a request that nobody knows are an error, instead of a header in the answer.
     public var refusesUnknownFields = false
 
-    /// Origins of web pages, as "https://chat.example.org", that may call the server from a browser.
+    /// Origins of web pages, as "https://chat.example.org", that may call the server from a browser; "*" for all of them.
     public var allowedOrigins: [String] = []
     /// Makes the server speak HTTPS, and nothing else.
     public var tls: TLSFiles?
@@ -46,7 +46,7 @@ public struct ServerOptions: Sendable {
     /// Whether there is a page at `/`.
     public var servesWebPage = true
 
-    /// Metrics are called `vllm:…` instead of `martlet:…`, for dashboards that are there already.
+    /// Metrics that vLLM has are called `vllm:…` instead of `martlet:…`, with its labels, for dashboards that are there already.
     public var usesMetricNamesOfVLLM = false
 
     public init() {}

@@ -45,6 +45,78 @@ struct ServeSettingsTests {
         #expect(try Self.serve([], ["MARTLET_PORT": ""]).port == 8080)
     }
 
+    /// What Kubernetes says of a Service called martlet.
+    @Test func aServicesAddressIsNoPort() throws {
+        let environment = ["MARTLET_PORT": "tcp://10.0.0.7:8080"]
+        #expect(try Self.serve([], environment).port == 8080)
+        #expect(try Self.serve([], environment, file: "port: 3\n").port == 3)
+        let warnings = try ServeSettings(arguments: [], environment: environment).warnings
+        #expect(warnings.count == 1 && warnings[0].hasPrefix("MARTLET_PORT=tcp://10.0.0.7:8080 is ignored"))
+        #expect(Self.failure([], ["MARTLET_PORT": "http://x"]).contains("MARTLET_PORT"))
+    }
+
+    /// What stands behind `--` is the model, whatever else is found elsewhere.
+    @Test func optionsStandBeforeTheTerminator() throws {
+        let command = try Self.serve(
+            ["--host", "::1", "--", "some.gguf"],
+            ["MARTLET_PORT": "2", "MARTLET_STRICT": "1", "MARTLET_MODEL": "other"])
+        #expect(command.port == 2 && command.strict && command.host == "::1" && command.source.model == "some.gguf")
+        #expect(try Self.serve(["--"], ["MARTLET_MODEL": "other"]).source.model == "other")
+    }
+
+    @Test(arguments: [
+        ("*", "needs --api-key"), ("https://x.example/", "scheme://host"), ("x.example", "scheme://host"),
+        ("https://", "scheme://host"), ("https://a@b", "scheme://host"), ("null", "scheme://host"),
+    ]) func whatIsNoOriginIsRefused(_ origin: String, _ reason: String) {
+        #expect(Self.failure(["--cors-origin", origin]).contains(reason))
+    }
+
+    @Test func originsAreTaken() throws {
+        let origins = ["https://x.example", "http://localhost:3000", "http://[::1]:80", "tauri://localhost"]
+        #expect(try Self.serve(origins.flatMap { ["--cors-origin", $0] }).corsOrigin == origins)
+        #expect(try Self.serve(["--cors-origin", "*", "--api-key", "k"]).corsOrigin == ["*"])
+        #expect(try Self.serve(["--cors-origin", "*", "--api-key-file", "k"]).corsOrigin == ["*"])
+    }
+
+    @Test func boundsOfTheServerAreOptions() throws {
+        let command = try Self.serve([
+            "--max-connections", "5", "--read-timeout", "2.5", "--max-queued-tokens", "100", "--max-body-memory", "16",
+        ])
+        #expect(command.maxConnections == 5 && command.readTimeout == 2.5 && command.maxQueuedTokens == 100)
+        #expect(command.maxBodyMemory == 16)
+        for (option, value) in [
+            ("max-connections", "0"), ("read-timeout", "0"), ("max-queued-tokens", "0"), ("max-body-memory", "15"),
+        ] {
+            #expect(Self.failure(["--\(option)", value]).contains("--\(option) must be"))
+        }
+    }
+
+    @Test func keysComeFromAFile() throws {
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let path = folder.url.appending(path: "keys").path
+        func write(_ text: String, _ mode: Int) throws {
+            try Data(text.utf8).write(to: URL(filePath: path))
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+        }
+        try write("# Keys of the office.\n  one \r\n\n#two\nthree\n", 0o600)
+        #expect(try KeyFile(path: path).keys == ["one", "three"])
+        #expect(try !KeyFile(path: path).isOpen)
+        try write("one", 0o644)
+        #expect(try KeyFile(path: path).isOpen)
+        func failure() -> String {
+            do {
+                return "\(try KeyFile(path: path).keys)"
+            } catch {
+                return MartletCommand.message(for: error)
+            }
+        }
+        try write("# nothing\n", 0o600)
+        #expect(failure() == "\(path) has no keys")
+        try FileManager.default.removeItem(atPath: path)
+        #expect(failure() == "\(path): the file can't be read")
+    }
+
     @Test func everythingCanBeInAFile() throws {
         let command = try Self.serve(
             [],

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Martlet
+import NIOCore
 import ServiceLifecycle
 import TestSupport
 import Testing
@@ -186,6 +187,29 @@ struct LoadingTests {
             let failure = await #expect(throws: Server.ListenFailure.self) { try await group.run() }
             #expect(failure?.description == "cannot listen at 127.0.0.1:\(port): Address already in use")
             _ = try await ServerTests.get(port, "/health")
+        }
+    }
+
+    /// A socket that was left behind is replaced, and none that a server listens at.
+    @Test func aSocketInUseIsLeftAlone() async throws {
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let path = folder.url.appending(path: "socket").path
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let bound = try SocketAddress(unixDomainSocketPath: path).withSockAddr { bind(descriptor, $0, socklen_t($1)) }
+        close(descriptor)
+        #expect(bound == 0 && FileManager.default.fileExists(atPath: path))
+        try await Self.withServer {
+            $0.unixSocket = path
+        } _: { _, gate, _, _ in
+            var options = ServerOptions()
+            options.unixSocket = path
+            var logger = Logger(label: "test")
+            logger.logLevel = .critical
+            let other = Server(options: options, version: "1", logger: logger, load: { try await gate.load($0) })
+            let group = ServiceGroup(configuration: .init(services: [other], logger: logger))
+            let failure = await #expect(throws: Server.ListenFailure.self) { try await group.run() }
+            #expect(failure?.description == "cannot listen at \(path): Address already in use")
         }
     }
 

@@ -105,8 +105,8 @@ struct ServerTests {
             let withTools = try #require(
                 try await Self.post(port, "/apply-template", called).json?["prompt"] as? String)
             #expect(withTools.contains("clock"))
-            let toolTokens = try await Self.post(port, "/tokenize", called).json?["tokens"] as? [Int]
-            #expect(toolTokens == llm.tokenize(withTools))
+            let toolTokens = try await Self.post(port, "/tokenize", called).json?["tokens"] as? [Int] ?? []
+            #expect(llm.detokenize(toolTokens, skipSpecialTokens: false) == withTools)
             let echoed = try await Self.get(port, "/health", ["X-Request-Id": "abc-1"])
             #expect(echoed.headers["x-request-id"] == "abc-1")
         }
@@ -332,6 +332,11 @@ struct ServerTests {
             let other = try await Self.get(port, "/v1/models", ["Origin": "https://evil.example.org"])
             #expect(other.status == 403 && other.headers["access-control-allow-origin"] == nil)
         }
+        setup.options.allowedOrigins = ["*", "https://chat.example.org:443"]
+        #expect(AccessControl(setup.options).isListed("null"))
+        setup.options.allowedOrigins.removeFirst()
+        #expect(AccessControl(setup.options).isListed("https://Chat.example.org"))
+        #expect(!AccessControl(setup.options).isListed("https://chat.example.org:80"))
     }
 
     @Test func requestsHaveDeadlines() async throws {
@@ -611,6 +616,100 @@ struct ServerTests {
                 #expect(response.body.hasSuffix("data: [DONE]\n\n"))
             }
             await stopping.value
+        }
+    }
+
+    /// A list of which the engine has a part at a time is answered as a whole.
+    @Test(arguments: [false, true]) func shutdownFinishesLists(streams: Bool) async throws {
+        var setup = Setup()
+        setup.load.maxRequests = 1
+        try await Self.withServer(setup) { port, llm, stop in
+            let prompts = Array(repeating: #""Once upon a time""#, count: 8).joined(separator: ",")
+            let body = "{\"prompt\": [\(prompts)]," + #""max_tokens": 40, "ignore_eos": true, "stream": \#(streams)}"#
+            let list = Task { try await Self.post(port, "/v1/completions", body) }
+            while await llm.statistics.generatedTokens < 10 { try await Task.sleep(for: .milliseconds(1)) }
+            await stop()
+            let response = try await list.value
+            #expect(response.status == 200)
+            let choices =
+                streams
+                ? response.events.compactMap { ($0["choices"] as? [[String: Any]])?.first }
+                : response.json?["choices"] as? [[String: Any]] ?? []
+            #expect(choices.count { $0["finish_reason"] as? String == "length" } == 8)
+            #expect(await llm.statistics.acceptedRequests == 8)
+        }
+    }
+
+    /// Every request that the engine takes is counted once when it ends, however it ends.
+    @Test(arguments: [false, true]) func endsAreCountedOnce(streams: Bool) async throws {
+        var setup = Setup()
+        setup.load.maxRequests = 1
+        try await Self.withServer(setup) { port, llm, _ in
+            let stream = "\"stream\": \(streams)"
+            let ids = llm.tokenize(" Paris", addSpecialTokens: false)
+            let impossible = "\"allowed_token_ids\": \(ids), \"bad_words\": [\"Paris\"]"
+            for (body, status) in [
+                (#"{"prompt": ["One", "Two", "Three"], "max_tokens": 2, "ignore_eos": true"#, 200),
+                ("{\"prompt\": \"One\", \(impossible)", 400),
+                ("{\"prompt\": [\"One\", \"Two\", \"Three\"], \(impossible)", 400),
+            ] {
+                let response = try await Self.post(port, "/v1/completions", "\(body), \(stream)}")
+                #expect(response.status == status, "\(body)")
+            }
+            // The client leaves while a part of the list runs, a part waits, and a part is not there yet.
+            let client = try await HTTPClient.onThread {
+                let client = try HTTPClient(port: port)
+                let prompts = Array(repeating: #""Once""#, count: 8).joined(separator: ",")
+                let body = "{\"prompt\": [\(prompts)], \"ignore_eos\": true, \"max_tokens\": 900, \(stream)}"
+                try client.send(HTTPClient.request("POST", "/v1/completions", body: body))
+                return client
+            }
+            while await llm.statistics.runningRequests == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            client.disconnect()
+            while await llm.statistics.runningRequests > 0 { try await Task.sleep(for: .milliseconds(1)) }
+            var ends: [String: Int] = [:]
+            let accepted = await llm.statistics.acceptedRequests
+            repeat {
+                try await Task.sleep(for: .milliseconds(10))
+                ends = try await Self.ends(port)
+            } while ends.values.reduce(0, +) < accepted
+            #expect(ends.values.reduce(0, +) == accepted, "\(ends)")
+            #expect(ends["length"] == 3 && ends["error"] ?? 0 >= 2 && ends["abort"] ?? 0 >= 1, "\(ends)")
+            let statistics = await llm.statistics
+            let sum = statistics.finishedRequests + statistics.cancelledRequests + statistics.failedRequests
+            #expect(sum == statistics.acceptedRequests)
+        }
+    }
+
+    /// `request_success_total` by reason.
+    private static func ends(_ port: Int) async throws -> [String: Int] {
+        try await get(port, "/metrics").body.matches(
+            of: /request_success_total\{finished_reason="([a-z_]+)".*\} ([0-9]+)/
+        ).reduce(into: [:]) { $0[String($1.1)] = Int($1.2) }
+    }
+
+    @Test func dashboardsOfVLLMFit() async throws {
+        var setup = Setup()
+        setup.options.usesMetricNamesOfVLLM = true
+        try await Self.withServer(setup) { port, llm, _ in
+            let body = #"{"prompt": "Once", "n": 2, "max_tokens": 3, "ignore_eos": true}"#
+            #expect(try await Self.post(port, "/v1/completions", body).status == 200)
+            let metrics = try await Self.get(port, "/metrics").body
+            let labels = #"engine="0",model_name="SmolLM2""#
+            let rows = await llm.statistics.cacheRows
+            for line in [
+                "vllm:request_params_n_sum{\(labels)} 2.0", "vllm:request_params_n_count{\(labels)} 1",
+                "vllm:request_max_num_generation_tokens_sum{\(labels)} 3.0",
+                "vllm:request_max_num_generation_tokens_count{\(labels)} 1",
+                "vllm:request_params_max_tokens_sum{\(labels)} 6.0",
+                "vllm:request_inference_time_seconds_count{\(labels)} 2",
+                "vllm:cache_config_info{block_size=\"1\",num_gpu_blocks=\"\(rows)\",\(labels)} 1",
+                "vllm:num_requests_running{\(labels)} 0", "martlet:request_refusal_time_seconds_count{\(labels)} 0",
+                "martlet:http_requests_total{status=\"200\",\(labels)} 1",
+            ] {
+                #expect(metrics.contains(line + "\n"), "\(line)")
+            }
+            #expect(!metrics.contains("vllm:http") && !metrics.contains("vllm:request_refusal"))
         }
     }
 

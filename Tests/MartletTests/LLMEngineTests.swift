@@ -1,6 +1,8 @@
-import Martlet
+import Synchronization
 import TestSupport
 import Testing
+
+@testable import Martlet
 
 @Suite struct LLMEngineTests {
     static func engine(_ model: FakeModel, contextLength: Int = 1000, options: EngineOptions = .init()) throws
@@ -24,6 +26,70 @@ import Testing
             if statistics.runningRequests == 0 && statistics.waitingRequests == 0 { return }
             try await Task.sleep(for: .microseconds(200))
         }
+    }
+
+    // MARK: Lists
+
+    /// Draining takes the rest of a list that has begun, and waits for its end.
+    @Test(.timeLimit(.minutes(1))) func drainingLetsListsComeToTheirEnd() async throws {
+        let engine = try Self.engine(FakeModel(rowCount: 1000))
+        let turn = SharedTurn()
+        engine.lists.begin(turn)
+        let request = Self.request(of: turn)
+        for try await _ in try await engine.submit(request) {}
+        let hasDrained = Mutex(false)
+        let drain = Task {
+            await engine.drain()
+            hasDrained.withLock { $0 = true }
+        }
+        while let stream = try? await engine.submit(EngineRequest([3], Self.parameters(maxTokens: 1))) {
+            for try await _ in stream {}
+        }
+        for try await _ in try await engine.submit(request) {}
+        try await Task.sleep(for: .milliseconds(20))
+        #expect(!hasDrained.withLock { $0 })
+        // Nor does one begin now.
+        let later = SharedTurn()
+        engine.lists.begin(later)
+        await #expect(throws: EngineError.self) { _ = try await engine.submit(Self.request(of: later)) }
+        engine.endList(turn)
+        await drain.value
+        await #expect(throws: EngineError.self) { _ = try await engine.submit(request) }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func shuttingDownEndsListsToo() async throws {
+        let engine = try Self.engine(FakeModel(rowCount: 1000))
+        let turn = SharedTurn()
+        engine.lists.begin(turn)
+        let drain = Task { await engine.drain() }
+        await engine.shutdown()
+        await drain.value
+        await #expect(throws: EngineError.self) { _ = try await engine.submit(Self.request(of: turn)) }
+    }
+
+    private static func request(of turn: SharedTurn) -> EngineRequest {
+        var request = EngineRequest([1, 2], parameters(maxTokens: 3))
+        request.options.turn = turn
+        return request
+    }
+
+    /// A prompt counts once it is computed, and not where its request only waited.
+    @Test(.timeLimit(.minutes(1))) func promptsCountWithTheirFirstTokens() async throws {
+        let model = FakeModel(rowCount: 100_000)
+        var options = EngineOptions()
+        options.maxRequests = 1
+        let engine = try Self.engine(model, contextLength: 100_000, options: options)
+        let first = try await engine.submit(EngineRequest([1, 2, 3], Self.parameters(maxTokens: nil)))
+        var outputs = first.makeAsyncIterator()
+        let id = try #require(try await outputs.next()?.id)
+        let second = try await engine.submit(EngineRequest([4, 5], Self.parameters(maxTokens: 2)))
+        var statistics = await engine.statistics
+        #expect(statistics.acceptedRequests == 2 && statistics.waitingRequests == 1)
+        #expect(statistics.promptTokens == 3)
+        engine.cancel(id)
+        for try await _ in second {}
+        statistics = await engine.statistics
+        #expect(statistics.promptTokens == 5)
     }
 
     // MARK: Cancellation

@@ -21,7 +21,7 @@ public struct EngineStatistics: Sendable, Hashable {
     public var generatedTokens = 0
     /// How often a request drew no token in a step, because what its structure admits was not found out yet.
     public var postponedTokens = 0
-    /// Tokens of the prompts of accepted requests.
+    /// Tokens of the prompts of requests that have drawn a token, and of texts as they are computed for embeddings.
     public var promptTokens = 0
     /// Prompt tokens of the requests that began to answer, and how many of these were cached.
     public var prefixCacheQueries = 0

@@ -18,6 +18,8 @@ extension LLM {
     ) async throws -> [Embedding] {
         var options = options
         options.turn = options.turn ?? SharedTurn()
+        beginList(options)
+        defer { endList(options) }
         return try await Self.map(placesOf: prompts.count, atOnce: concurrency) { [options] index in
             let tokens = try self.embeddingTokens(prompts[index])
             var vector = try await self.engine.embed(tokens, pooling, options)

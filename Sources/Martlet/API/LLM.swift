@@ -250,6 +250,15 @@ public final class LLM: Sendable {
         get async { await engine.statistics }
     }
 
+    /// Prompts that share the turn of these options come one after the other: draining lets them come to their end.
+    package func beginList(_ options: RequestOptions) {
+        if let turn = options.turn { engine.lists.begin(turn) }
+    }
+
+    package func endList(_ options: RequestOptions) {
+        if let turn = options.turn { engine.endList(turn) }
+    }
+
     /// Takes no more requests, and returns when those that are there have ended. `shutdown()` ends the wait.
     public func drain() async { await engine.drain() }
 

@@ -26,14 +26,13 @@ extension LLMEngine {
         _ tokens: [Int32], _ pooling: EmbeddingPooling, _ options: RequestOptions
     ) throws(EngineError) -> RequestID {
         defer { embeddingGauge.publish(room: embeddings.queueRoom, arrived: 1) }
-        guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
+        try checkOpen(to: options.turn)
         guard runner.embedder != nil else { throw EngineError(.invalidPrompt, "the model gives no embeddings") }
         try EngineRequest.check(tokens, "text", vocabularySize: runner.vocabularySize)
         let id = RequestID(nextID)
         try embeddings.add(id, tokens, pooling, RequestTerms(options), hasPlace: true)
         nextID += 1
         counters.acceptedRequests += 1
-        counters.promptTokens += tokens.count
         return id
     }
 
@@ -68,6 +67,7 @@ extension LLMEngine {
             tokens: tokens, promptTokens: tokens,
             promptPositions: entries.reduce(0) { $0 + $1.count * $1.start + $1.count * $1.count / 2 },
             seconds: seconds.seconds)
+        counters.promptTokens += tokens
         counters.countStep(tokens: tokens, model: seconds, total: ContinuousClock.now - start)
         return embeddings.hasWork
     }

@@ -197,6 +197,8 @@ extension LLMEngine {
                         sample: sample, prompt: request.promptLogprobs?.tokens, finishReason: update.finishReason,
                         admitted: request.admitted ?? now, drawn: now, cachedTokens: update.cachedCount))
                 request.promptLogprobs = nil
+                counters.promptTokens += request.newPromptTokens
+                request.newPromptTokens = 0
                 counters.generatedTokens += 1
                 guard update.finishReason != nil else { continue }
                 request.events.finish()

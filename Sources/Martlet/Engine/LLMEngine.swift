@@ -8,6 +8,7 @@ import MartletGraph
 public actor LLMEngine {
     let thread = EngineThread()
     let endings = EndingList()
+    nonisolated let lists = OpenLists()
     package nonisolated let limits: SchedulerLimits
     nonisolated let gauge: QueueGauge
     /// Of the texts that want embeddings.
@@ -31,8 +32,8 @@ public actor LLMEngine {
     private let endTokens: [Int32]
     private let seed: UInt64?
     var nextID: UInt64 = 0
-    /// Takes no more requests.
-    private(set) var isClosed = false
+    /// Takes no more requests but those of lists that have begun.
+    private var isClosed = false
     /// Callers of `drain()`.
     private var drains: [CheckedContinuation<Void, Never>] = []
 
@@ -41,6 +42,8 @@ public actor LLMEngine {
         var sampling: SamplingState
         let events: AsyncThrowingStream<TokenEvent, any Error>.Continuation
         var admitted: ContinuousClock.Instant?
+        /// Tokens of the prompt, until they are counted with the first token.
+        var newPromptTokens = 0
         /// Until they are delivered with the first token; nil unless asked for.
         var promptLogprobs: PromptLogprobs?
         /// What finds out the mask of the next token; nil where the answer has no structure.
@@ -114,7 +117,7 @@ public actor LLMEngine {
         request.options.arrival = arrival
         request.options.turn = request.options.turn ?? SharedTurn()
         defer { gauge.publish(room: scheduler.queueRoom, arrived: places) }
-        guard !isClosed else { throw EngineError(.shutDown, "the engine takes no more requests") }
+        try checkOpen(to: request.options.turn)
         try request.validate(vocabularySize: runner.vocabularySize)
 
         var choices: [Choice] = []
@@ -133,8 +136,14 @@ public actor LLMEngine {
         }
         nextID += 1
         counters.acceptedRequests += choices.count
-        counters.promptTokens += choices.count * request.prompt.count
         return outputs(of: choices, best: request.parameters.bestOf == nil ? nil : request.parameters.n)
+    }
+
+    /// - Throws: `shutDown` where no more requests are taken, unless they are parts of a list that has begun.
+    func checkOpen(to turn: SharedTurn?) throws(EngineError) {
+        guard !isClosed || lists.contains(turn) else {
+            throw EngineError(.shutDown, "the engine takes no more requests")
+        }
     }
 
     private func add(
@@ -164,6 +173,7 @@ public actor LLMEngine {
                 matcher: request.matcher,
                 seed: parameters.seed.map { $0 &+ UInt64(id.choice) } ?? drawSeed(for: id)),
             events: continuation)
+        active[id]?.newPromptTokens = request.prompt.count
         active[id]?.promptLogprobs = promptLogprobs.map { PromptLogprobs(alternatives: $0) }
         return Choice(id: id, events: events, processor: OutputProcessor(id: id, request, arrival: arrival))
     }
@@ -187,10 +197,17 @@ public actor LLMEngine {
     /// Takes no more requests, and returns when those that are there have ended. `shutdown()` ends the wait.
     public func drain() async {
         isClosed = true
+        lists.close()
         if !isIdle { await withCheckedContinuation { drains.append($0) } }
     }
 
-    private var isIdle: Bool { active.isEmpty && embeddingReaders.isEmpty }
+    private var isIdle: Bool { active.isEmpty && embeddingReaders.isEmpty && lists.isEmpty }
+
+    /// A list of prompts has come to its end.
+    nonisolated func endList(_ turn: SharedTurn) {
+        lists.end(turn)
+        thread.wake()
+    }
 
     private func finishDrains() {
         guard isIdle else { return }
@@ -201,6 +218,7 @@ public actor LLMEngine {
     /// Ends all requests with an error, and takes no more.
     public func shutdown() {
         isClosed = true
+        lists.removeAll()
         for (id, request) in active {
             scheduler.abort(id)
             counters.cancelledRequests += 1

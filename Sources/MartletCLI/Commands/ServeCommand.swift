@@ -35,7 +35,7 @@ struct ServeCommand: AsyncParsableCommand {
             "A key that requests must have; may be given several times.",
             discussion: "Other users of the machine don't see $MARTLET_API_KEY."))
     var apiKey: [String] = []
-    @Option(help: "A file with such keys, one a line.")
+    @Option(help: "A file with such keys, one a line; lines that begin with # are comments.")
     var apiKeyFile: String?
     @Option(
         help: ArgumentHelp(
@@ -45,8 +45,9 @@ struct ServeCommand: AsyncParsableCommand {
                 """))
     var allowedHost: [String] = []
     @Option(
-        help:
-            "An origin of web pages that may call the server, as https://chat.example.org; may be given several times.")
+        help: ArgumentHelp(
+            "An origin of web pages that may call the server, as https://chat.example.org; may be given several times.",
+            discussion: "'*' stands for all, where requests need a key."))
     var corsOrigin: [String] = []
     @Option(help: "A PEM file with the server's certificate and those behind it: speaks HTTPS.")
     var tlsCertificate: String?
@@ -55,7 +56,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "A path of a socket to listen on, instead of a host and a port.")
     var unixSocket: String?
     enum MetricsNames: String, ExpressibleByArgument { case martlet, vllm }
-    @Option(help: "What the names of metrics begin with.")
+    @Option(help: "What the names of metrics begin with, but for those that vLLM does not have.")
     var metricsCompat = MetricsNames.martlet
     @Flag(help: "Serve no page at /.")
     var noWebPage = false
@@ -112,6 +113,14 @@ struct ServeCommand: AsyncParsableCommand {
             throw ValidationError("--tls-certificate and --tls-key go together")
         }
         guard !apiKey.contains("") else { throw ValidationError("--api-key must not be empty") }
+        for origin in corsOrigin {
+            if origin == "*", apiKey.isEmpty, apiKeyFile == nil {
+                throw ValidationError("--cors-origin '*' needs --api-key: any web page could use the server")
+            }
+            guard try origin == "*" || /[A-Za-z][A-Za-z0-9+.\-]*:\/\/[^\/?#@\s]+/.wholeMatch(in: origin) != nil else {
+                throw ValidationError("--cors-origin '\(origin)' must be scheme://host or scheme://host:port")
+            }
+        }
     }
 
     func run() async throws {
@@ -121,10 +130,9 @@ struct ServeCommand: AsyncParsableCommand {
         options.port = port
         options.apiKeys = apiKey
         if let apiKeyFile {
-            let keys = try String(contentsOfFile: apiKeyFile, encoding: .utf8).split(whereSeparator: \.isNewline)
-                .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
-            guard !keys.isEmpty else { throw ValidationError("\(apiKeyFile) has no keys") }
-            options.apiKeys += keys
+            let file = try KeyFile(path: apiKeyFile)
+            if file.isOpen { Terminal.warn("martlet: warning: every user of this machine may read \(apiKeyFile)") }
+            options.apiKeys += file.keys
         }
         options.usesMetricNamesOfVLLM = metricsCompat == .vllm
         options.allowedHosts = allowedHost

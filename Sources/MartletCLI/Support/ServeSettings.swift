@@ -16,6 +16,8 @@ struct ServeSettings {
     private(set) var arguments: [String]
     /// Where options were found that are not on the command line.
     private var sources: [(name: String, source: String)] = []
+    /// What was found and not used.
+    private(set) var warnings: [String] = []
 
     /// - Parameter arguments: of `serve`.
     /// - Throws: `ValidationError` for a file that can't be read, keys that no option has, and values that none takes.
@@ -28,6 +30,12 @@ struct ServeSettings {
         for option in options where !found.contains(option.name) {
             let variable = "MARTLET_" + option.name.uppercased().replacing("-", with: "_")
             guard let value = environment[variable], !value.isEmpty else { continue }
+            if option.name == "port", value.hasPrefix("tcp://") {
+                // Kubernetes describes a Service called martlet to all containers beside it in this way.
+                warnings.append(
+                    "\(variable)=\(value) is ignored: it is the address of a Kubernetes Service, and no port")
+                continue
+            }
             let values = option.isRepeating ? value.split(whereSeparator: \.isWhitespace).map(String.init) : [value]
             added += try option.arguments(values, source: variable)
             sources.append((option.name, variable))
@@ -47,13 +55,17 @@ struct ServeSettings {
                 sources.append((option.name, source))
             }
         }
-        self.arguments += added
+        // What stands behind `--` is no option.
+        self.arguments.insert(
+            contentsOf: added, at: arguments.firstIndex(of: Self.terminator) ?? arguments.endIndex)
     }
 
     /// Where the option was found that a message is about; nil for the command line.
     func source(of message: String) -> String? {
         sources.first { message.contains("--" + $0.name + " ") || message.contains("--" + $0.name + "'") }?.source
     }
+
+    private static let terminator = "--"
 
     /// The options that the arguments name, and the file.
     private static func names(in arguments: [String], _ options: [ServeOption]) -> (Set<String>, file: String?) {
@@ -63,6 +75,10 @@ struct ServeSettings {
         while index < arguments.count {
             defer { index += 1 }
             let argument = arguments[index]
+            if argument == terminator {
+                if index + 1 < arguments.count { found.insert(ServeOption.model.name) }
+                break
+            }
             guard argument.hasPrefix("--") else {
                 if !argument.hasPrefix("-") { found.insert(ServeOption.model.name) }
                 continue

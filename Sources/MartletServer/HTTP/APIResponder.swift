@@ -124,7 +124,7 @@ struct APIResponder: HTTPResponder {
             return Response(
                 text: metrics.text(
                     await state.loadedModel?.llm.statistics, model: options.names[0],
-                    prefix: options.usesMetricNamesOfVLLM ? "vllm:" : "martlet:"))
+                    asVLLM: options.usesMetricNamesOfVLLM))
         default:
             let routes = ModelRoutes(
                 model: try state.model(), options: options, version: version, metrics: metrics, state: state,

@@ -20,7 +20,7 @@ struct AccessControl: Sendable {
 
     init(_ options: ServerOptions) {
         keys = options.apiKeys.map { Array($0.utf8) }
-        origins = Set(options.allowedOrigins.map { $0.lowercased() })
+        origins = Set(options.allowedOrigins.map(Self.origin))
         // As the socket is bound: the system takes 127.1 and 0x7f000001 for addresses, too.
         let address = try? SocketAddress.makeAddressResolvingHost(options.host, port: 0).ipAddress
         let isLocal = options.unixSocket != nil || address.map(Self.isLoopback) ?? false
@@ -71,7 +71,7 @@ struct AccessControl: Sendable {
             throw APIError(400, "The request has no Host header.", code: "missing_host")
         }
         let origin = request.headers[.origin]
-        if let origin, origins.contains(origin.lowercased()) { return }
+        if let origin, isListed(origin) { return }
         let host = Self.hostName(authority)
         guard hosts?.contains(host) ?? true else {
             throw APIError(403, "The Host header names another machine.", code: "forbidden")
@@ -83,9 +83,21 @@ struct AccessControl: Sendable {
         }
     }
 
+    func isListed(_ origin: String) -> Bool { origins.contains("*") || origins.contains(origin.lowercased()) }
+
+    /// An origin as browsers send it: a scheme's own port is left out.
+    private static func origin(_ text: String) -> String {
+        let text = text.lowercased()
+        for (scheme, port) in [("http://", ":80"), ("https://", ":443")]
+        where text.hasPrefix(scheme) && text.hasSuffix(port) {
+            return String(text.dropLast(port.count))
+        }
+        return text
+    }
+
     /// What tells a browser that a page may read the response (CORS), where it may.
     func corsHeaders(_ request: Request) -> HTTPFields {
-        guard let origin = request.headers[.origin], origins.contains(origin.lowercased()) else { return [:] }
+        guard let origin = request.headers[.origin], isListed(origin) else { return [:] }
         return [.accessControlAllowOrigin: origin, .vary: "Origin"]
     }
 

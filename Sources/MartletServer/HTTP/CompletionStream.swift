@@ -27,6 +27,8 @@ final class CompletionStream: Sendable {
         onBacklog: @escaping @Sendable () -> Void
     ) async throws {
         try await request.prepare(on: model.llm)
+        let observers = request.prompts.map { _ in RequestObserver(metrics, request.parameters) }
+        model.llm.beginList(request.options)
         // What is refused is refused before there is a stream. Where a list has no room as a whole, the rest follows.
         var opened: [CompletionRequest.OutputStream] = []
         for index in request.prompts.indices.prefix(request.promptsAtOnce(on: model.llm)) {
@@ -35,12 +37,13 @@ final class CompletionStream: Sendable {
             } catch {
                 try Task.checkCancellation()
                 if error.code == .queueFull, index > 0 { break }
+                for observer in observers[..<index] { observer.finish(CancellationError()) }
+                model.llm.endList(request.options)
                 throw APIError(error, prompt: request.kind.promptField)
             }
         }
         let (events, continuation) = AsyncThrowingStream<Event, any Error>.makeStream()
         self.events = events
-        let observers = (0..<request.choiceCount).map { _ in RequestObserver(metrics) }
         let waiting = Backlog()
         backlog = waiting
         task = Task { [opened] in
@@ -50,26 +53,23 @@ final class CompletionStream: Sendable {
                     continuation.yield(.tick)
                 }
             }
-            defer { ticker.cancel() }
+            defer {
+                ticker.cancel()
+                model.llm.endList(request.options)
+            }
             do {
-                _ = try await request.forEachPrompt(on: model.llm, opened: opened) { index, stream in
-                    let first = index * request.parameters.n
-                    let own = observers[first..<first + request.parameters.n]
-                    do {
-                        for try await output in stream {
-                            observers[first + output.index].observe(output)
-                            continuation.yield(.output(choice: first + output.index, output))
-                            guard waiting.add(output) <= Self.backlogLimit else {
-                                onBacklog()
-                                throw CancellationError()
-                            }
+                _ = try await request.forEachPrompt(
+                    on: model.llm, opened: opened, ended: { observers[$0].finish($1) }
+                ) { index, stream in
+                    for try await output in stream {
+                        observers[index].observe(output)
+                        continuation.yield(.output(choice: index * request.parameters.n + output.index, output))
+                        guard waiting.add(output) <= Self.backlogLimit else {
+                            onBacklog()
+                            throw CancellationError()
                         }
-                        try Task.checkCancellation()
-                    } catch {
-                        for observer in own { observer.finish(error) }
-                        throw error
                     }
-                    for observer in own { observer.finish() }
+                    try Task.checkCancellation()
                 }
                 continuation.finish()
             } catch {

@@ -56,21 +56,13 @@ extension ModelRoutes {
     private func whole(
         _ request: CompletionRequest, _ dialect: any Dialect, _ disconnection: Disconnection
     ) async throws -> Value {
-        let observers = (0..<request.choiceCount).map { _ in RequestObserver(metrics) }
-        do {
-            let completions = try await disconnection.run { [llm = model.llm] in
-                try await request.completions(on: llm) { observers[$0].observe($1) }
-            }
-            for observer in observers { observer.finish() }
-            return dialect.document(completions)
-        } catch let error as APIError {
-            // Otherwise nothing was begun, or the engine failed: no request of which there is something to tell.
-            if error.isTimeout { for observer in observers { observer.finish(error) } }
-            throw error
-        } catch {
-            for observer in observers { observer.finish() }
-            throw error
+        let observers = request.prompts.map { _ in RequestObserver(metrics, request.parameters) }
+        let completions = try await disconnection.run { [llm = model.llm] in
+            try await request.completions(
+                on: llm, observe: { observers[$0 / request.parameters.n].observe($1) },
+                ended: { observers[$0].finish($1) })
         }
+        return dialect.document(completions)
     }
 
     /// Errors before the first token are plain HTTP, so the response begins with it.

@@ -3,7 +3,7 @@ import Synchronization
 
 /// What the server has done, under vLLM's names.
 package final class ServerMetrics: Sendable {
-    private struct State {
+    fileprivate struct State {
         var firstToken = Histogram(Buckets.firstToken)
         var interToken = Histogram(Buckets.perToken)
         var perToken = Histogram(Buckets.perToken)
@@ -11,9 +11,13 @@ package final class ServerMetrics: Sendable {
         var refusal = Histogram(Buckets.refusal)
         var queue = Histogram(Buckets.latency)
         var prefill = Histogram(Buckets.latency)
+        var inference = Histogram(Buckets.latency)
         var decode = Histogram(Buckets.latency)
         var promptTokens = Histogram([])
         var generationTokens = Histogram([])
+        var mostGenerationTokens = Histogram([])
+        var choices = Histogram(Buckets.choices)
+        var maxTokens = Histogram([])
         /// By finish reason.
         var finished: [String: Int] = [:]
         /// By status.
@@ -34,6 +38,8 @@ package final class ServerMetrics: Sendable {
         state.withLock { state in
             state.promptTokens = Histogram(tokens)
             state.generationTokens = Histogram(tokens)
+            state.mostGenerationTokens = Histogram(tokens)
+            state.maxTokens = Histogram(tokens)
         }
     }
 
@@ -45,38 +51,34 @@ package final class ServerMetrics: Sendable {
     /// A request was refused with 429, this long after its head was there.
     func observeRefusal(_ time: Duration) { state.withLock { $0.refusal.observe(time.seconds) } }
 
-    /// How requests are counted that end with an error.
+    /// How requests are counted that the engine took and that have no answer.
     static func reason(of error: any Error) -> String {
-        let isTimeout =
-            (error as? APIError)?.isTimeout
-            ?? [.queueTimeout, .deadlineExceeded].contains((error as? EngineError)?.code)
-        return isTimeout ? "timed_out" : "abort"
+        switch (error as? EngineError)?.code {
+        case .queueTimeout, .deadlineExceeded: "timed_out"
+        // The client has left, another prompt of its list has failed, or the server ends.
+        case nil, .shutDown: "abort"
+        default: "error"
+        }
     }
 
     func observeGap(_ gap: Duration) { state.withLock { $0.interToken.observe(gap.seconds) } }
 
-    /// A request has ended.
+    /// The answers to a prompt have ended.
     ///
     /// - Parameters:
-    ///   - last: its last output; nil where it had none.
-    ///   - reason: what it is counted as where that output doesn't say: the client was gone, or the request failed.
-    func observeEnd(_ last: RequestOutput?, or reason: String) {
+    ///   - outputs: the last one of each; nil where it had none.
+    ///   - reason: what an answer is counted as whose output doesn't say: the client was gone, or the request failed.
+    func observeEnd(_ outputs: [RequestOutput?], _ parameters: SamplingParameters, or reason: String) {
         state.withLock { state in
-            state.finished[last?.finishReason?.rawValue ?? reason, default: 0] += 1
-            state.ends.append(.now)
-            if state.ends.count > Self.rememberedEnds { state.ends.removeFirst() }
-            guard let last, last.usage.generatedTokens > 0 else { return }
-            let timings = last.timings
-            let generated = last.usage.generatedTokens
-            state.firstToken.observe(timings.firstToken.seconds)
-            state.endToEnd.observe(timings.lastToken.seconds)
-            state.queue.observe(timings.queued.seconds)
-            state.prefill.observe((timings.firstToken - timings.queued).seconds)
-            let decode = (timings.lastToken - timings.firstToken).seconds
-            state.decode.observe(decode)
-            if generated > 1 { state.perToken.observe(decode / Double(generated - 1)) }
-            state.promptTokens.observe(Double(last.usage.promptTokens))
-            state.generationTokens.observe(Double(generated))
+            for output in outputs {
+                state.finished[output?.finishReason?.rawValue ?? reason, default: 0] += 1
+                state.ends.append(.now)
+                if state.ends.count > Self.rememberedEnds { state.ends.removeFirst() }
+                if let output, output.usage.generatedTokens > 0 { state.observe(output, parameters) }
+            }
+            state.choices.observe(Double(parameters.n))
+            let most = outputs.reduce(0) { max($0, $1?.usage.generatedTokens ?? 0) }
+            if most > 0 { state.mostGenerationTokens.observe(Double(most)) }
         }
     }
 
@@ -97,20 +99,27 @@ package final class ServerMetrics: Sendable {
     ///
     /// - Parameters:
     ///   - statistics: of the engine; nil while there is none, and then only responses and the process are told of.
-    ///   - prefix: of the names of metrics.
-    func text(_ statistics: EngineStatistics?, model: String, prefix: String = "martlet:") -> String {
-        let labels = "model_name=\"\(Self.escaped(model))\""
+    ///   - asVLLM: what vLLM has is called and labelled as there; the rest keeps its name.
+    func text(_ statistics: EngineStatistics?, model: String, asVLLM: Bool = false) -> String {
+        let labels = (asVLLM ? "engine=\"0\"," : "") + "model_name=\"\(Self.escaped(model))\""
+        let prefix = asVLLM ? "vllm:" : Self.prefix
         let state = state.withLock { $0 }
         var text = ""
         if let statistics {
             text += Self.text(statistics, prefix, labels) + Self.text(state, prefix, labels)
+            text += state.refusal.text(
+                Self.prefix + "request_refusal_time_seconds", "From a request's head to that of its 429.",
+                labels: labels)
         }
-        text += "# HELP \(prefix)http_requests_total Responses.\n# TYPE \(prefix)http_requests_total counter\n"
+        let name = Self.prefix + "http_requests_total"
+        text += "# HELP \(name) Responses.\n# TYPE \(name) counter\n"
         for (status, count) in state.responses.sorted(by: { $0.key < $1.key }) {
-            text += "\(prefix)http_requests_total{status=\"\(status)\",\(labels)} \(count)\n"
+            text += "\(name){status=\"\(status)\",\(labels)} \(count)\n"
         }
         return text + ProcessMetrics.text()
     }
+
+    private static let prefix = "martlet:"
 
     /// What the engine does and has done.
     private static func text(_ statistics: EngineStatistics, _ prefix: String, _ labels: String) -> String {
@@ -140,6 +149,10 @@ package final class ServerMetrics: Sendable {
         let steps = Histogram(
             EngineStatistics.stepTokenBounds.map { Double($0) }, counts: statistics.stepsByTokens,
             sum: Double(statistics.computedTokens))
+        // A row of the cache is what vLLM calls a block.
+        let cache = "\(prefix)cache_config_info"
+        text += "# HELP \(cache) The KV cache.\n# TYPE \(cache) gauge\n"
+        text += "\(cache){block_size=\"1\",num_gpu_blocks=\"\(statistics.cacheRows)\",\(labels)} 1\n"
         return text + steps.text(prefix + "iteration_tokens_total", "Tokens of a step of the engine.", labels: labels)
     }
 
@@ -160,10 +173,19 @@ package final class ServerMetrics: Sendable {
             ("e2e_request_latency_seconds", "From arrival to the last token.", state.endToEnd),
             ("request_queue_time_seconds", "Until the first token of the prompt was computed.", state.queue),
             ("request_prefill_time_seconds", "From there to the first token.", state.prefill),
+            (
+                "request_inference_time_seconds", "From the prompt's first token to the last of the answer.",
+                state.inference
+            ),
             ("request_decode_time_seconds", "From the first token to the last.", state.decode),
-            ("request_refusal_time_seconds", "From a request's head to that of its 429.", state.refusal),
             ("request_prompt_tokens", "Tokens of a prompt.", state.promptTokens),
             ("request_generation_tokens", "Tokens of an answer.", state.generationTokens),
+            (
+                "request_max_num_generation_tokens", "Tokens of the longest answer to a prompt.",
+                state.mostGenerationTokens
+            ),
+            ("request_params_n", "Answers that a prompt asks for.", state.choices),
+            ("request_params_max_tokens", "Tokens that an answer may have, where a request says so.", state.maxTokens),
         ] {
             text += histogram.text(prefix + name, help, labels: labels)
         }
@@ -195,6 +217,8 @@ private enum Buckets {
         0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
     ]
 
+    static let choices: [Double] = [1, 2, 5, 10, 20]
+
     /// Of no name in vLLM: refusing should take next to nothing.
     static let refusal: [Double] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1]
 
@@ -210,17 +234,42 @@ private enum Buckets {
     }
 }
 
-/// Watches the outputs of one choice.
+extension ServerMetrics.State {
+    /// An answer has ended that has tokens.
+    fileprivate mutating func observe(_ last: RequestOutput, _ parameters: SamplingParameters) {
+        let timings = last.timings
+        let generated = last.usage.generatedTokens
+        firstToken.observe(timings.firstToken.seconds)
+        endToEnd.observe(timings.lastToken.seconds)
+        queue.observe(timings.queued.seconds)
+        prefill.observe((timings.firstToken - timings.queued).seconds)
+        inference.observe((timings.lastToken - timings.queued).seconds)
+        let decode = (timings.lastToken - timings.firstToken).seconds
+        self.decode.observe(decode)
+        if generated > 1 { perToken.observe(decode / Double(generated - 1)) }
+        promptTokens.observe(Double(last.usage.promptTokens))
+        generationTokens.observe(Double(generated))
+        if let limit = parameters.maxTokens { maxTokens.observe(Double(limit)) }
+    }
+}
+
+/// Watches the answers to one prompt.
 final class RequestObserver: Sendable {
     private let metrics: ServerMetrics
-    private let last = Mutex<RequestOutput?>(nil)
+    private let parameters: SamplingParameters
+    /// The last output of each.
+    private let last: Mutex<[RequestOutput?]>
 
-    init(_ metrics: ServerMetrics) { self.metrics = metrics }
+    init(_ metrics: ServerMetrics, _ parameters: SamplingParameters) {
+        self.metrics = metrics
+        self.parameters = parameters
+        last = Mutex(Array(repeating: nil, count: parameters.n))
+    }
 
     func observe(_ output: RequestOutput) {
         let previous = last.withLock { last in
-            defer { last = output }
-            return last
+            defer { last[output.index] = output }
+            return last[output.index]
         }
         guard let previous, !output.tokenIDs.isEmpty else { return }
         metrics.observeGap(output.timings.lastToken - previous.timings.lastToken)
@@ -230,6 +279,6 @@ final class RequestObserver: Sendable {
     ///
     /// - Parameter error: why, where the request did not end by itself.
     func finish(_ error: (any Error)? = nil) {
-        metrics.observeEnd(last.withLock { $0 }, or: error.map(ServerMetrics.reason) ?? "abort")
+        metrics.observeEnd(last.withLock { $0 }, parameters, or: error.map(ServerMetrics.reason) ?? "abort")
     }
 }

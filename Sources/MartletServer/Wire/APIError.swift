@@ -13,8 +13,6 @@ package struct APIError: Error, Sendable, Hashable {
     package var allowedMethods: String?
     /// When the caller may try again (`Retry-After`), where that is known by now.
     package var retryAfterSeconds: Int?
-    /// The request's time was over.
-    package var isTimeout = false
 
     package init(_ status: Int, _ message: String, parameter: String? = nil, code: String? = nil) {
         self.status = status
@@ -87,11 +85,9 @@ extension APIError {
         case .queueTimeout:
             self.init(503, "The request waited for its turn longer than it may.", code: "service_unavailable")
             type = "server_error"
-            isTimeout = true
         case .deadlineExceeded:
             self.init(408, "The request took longer than it may.", code: "timeout")
             type = "server_error"
-            isTimeout = true
         case .samplingFailed, .stepFailed:
             self.init(500, "The server had an error while processing the request.", code: "server_error")
             type = "server_error"

@@ -15,13 +15,17 @@ extension CompletionRequest {
 
     /// The answers to all prompts, in the order of the choices. The engine has a bounded number of them at a time.
     ///
+    /// - Parameters:
+    ///   - observe: called with every part of an answer and the index of its choice.
+    ///   - ended: called for each prompt that the engine took, with its index and why it has no answer, if it has none.
     /// - Throws: `APIError`, or `CancellationError` when the task is cancelled.
     func completions(
-        on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
+        on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void,
+        ended: @escaping @Sendable (Int, (any Error)?) -> Void = { _, _ in }
     ) async throws -> [Completion] {
         try await prepare(on: llm)
         do {
-            return try await answers(on: llm, observe: observe)
+            return try await answers(on: llm, observe: observe, ended: ended)
         } catch let error as EngineError {
             try Task.checkCancellation()
             throw APIError(error, prompt: kind.promptField)
@@ -29,9 +33,12 @@ extension CompletionRequest {
     }
 
     private func answers(
-        on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void
+        on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void,
+        ended: @escaping @Sendable (Int, (any Error)?) -> Void
     ) async throws -> [Completion] {
-        try await forEachPrompt(on: llm) { index, stream in
+        llm.beginList(options)
+        defer { llm.endList(options) }
+        return try await forEachPrompt(on: llm, ended: ended) { index, stream in
             try await Completion.all(of: stream) { observe(index * parameters.n + $0.index, $0) }
         }.flatMap { $0 }
     }
@@ -50,10 +57,11 @@ extension CompletionRequest {
     ///
     /// - Parameters:
     ///   - opened: streams of the first ones.
+    ///   - ended: called for each prompt that the engine took, with what `read` throws of it.
     ///   - read: reads the stream of a prompt to its end.
     /// - Returns: what `read` makes of each, in the order of the prompts.
     func forEachPrompt<Result: Sendable>(
-        on llm: LLM, opened: [OutputStream] = [],
+        on llm: LLM, opened: [OutputStream] = [], ended: @escaping @Sendable (Int, (any Error)?) -> Void,
         _ read: @escaping @Sendable (Int, OutputStream) async throws -> Result
     ) async throws -> [Result] {
         let atOnce = promptsAtOnce(on: llm)
@@ -73,7 +81,16 @@ extension CompletionRequest {
                     }
                 }
                 guard let stream else { break }
-                group.addTask { (index, try await read(index, stream)) }
+                group.addTask {
+                    do {
+                        let result = try await read(index, stream)
+                        ended(index, nil)
+                        return (index, result)
+                    } catch {
+                        ended(index, error)
+                        throw error
+                    }
+                }
             }
             for try await (done, result) in group { results[done] = result }
             return results.compactMap { $0 }
