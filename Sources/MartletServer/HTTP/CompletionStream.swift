@@ -35,10 +35,11 @@ final class CompletionStream: Sendable {
             do {
                 opened.append(try await request.open(index, on: model.llm))
             } catch {
-                try Task.checkCancellation()
-                if error.code == .queueFull, index > 0 { break }
+                let isCancelled = Task.isCancelled
+                if !isCancelled, error.code == .queueFull, index > 0 { break }
                 for observer in observers[..<index] { observer.finish(CancellationError()) }
                 model.llm.endList(request.options)
+                if isCancelled { throw CancellationError() }
                 throw APIError(error, prompt: request.kind.promptField)
             }
         }
