@@ -10,7 +10,7 @@ struct BatchRun {
         var answered = 0
         /// Requests that were wrong, and lines that were none.
         var failed = 0
-        /// Done by an earlier run.
+        /// Answered by an earlier run.
         var skipped = 0
         var promptTokens = 0
         var generatedTokens = 0
@@ -22,15 +22,18 @@ struct BatchRun {
 
     let model: ServedModel
     let input: LineFile
+    let ids: BatchRequestIDs
     let output: BatchOutput
     let progress: (Double, Summary) -> Void
     private(set) var summary = Summary()
 
     init(
-        _ model: ServedModel, input: LineFile, output: BatchOutput, progress: @escaping (Double, Summary) -> Void
+        _ model: ServedModel, input: LineFile, ids: BatchRequestIDs, output: BatchOutput,
+        progress: @escaping (Double, Summary) -> Void
     ) {
         self.model = model
         self.input = input
+        self.ids = ids
         self.output = output
         self.progress = progress
     }
@@ -43,11 +46,11 @@ struct BatchRun {
             var running = 0
             while let line = try input.next() {
                 number += 1
-                if case .bytes(let bytes) = line, bytes.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) {
-                    continue
-                }
+                if let bytes = line.bytes, bytes.allSatisfy({ $0 == 0x20 || $0 == 0x0D || $0 == 0x09 }) { continue }
                 let request = Self.parse(line, seen: &names)
-                if output.contains(line: number, customID: request.customID) {
+                // A line that is too long has no answer that could be found again.
+                let id = ids.id(line: number, line.bytes ?? [])
+                if output.contains(id) {
                     summary.skipped += 1
                     continue
                 }
@@ -56,7 +59,7 @@ struct BatchRun {
                     try record(result)
                 }
                 running += 1
-                group.addTask { [number, model] in try await Self.answer(request, line: number, model) }
+                group.addTask { [number, model] in try await Self.answer(request, line: number, id: id, model) }
             }
             for try await result in group { try record(result) }
         }
@@ -90,7 +93,7 @@ struct BatchRun {
     }
 
     private static func answer(
-        _ line: Result<BatchLine, BatchLineError>, line number: Int, _ model: ServedModel
+        _ line: Result<BatchLine, BatchLineError>, line number: Int, id: String, _ model: ServedModel
     ) async throws -> BatchResult {
         let outcome: BatchResult.Outcome
         do {
@@ -103,7 +106,7 @@ struct BatchRun {
         } catch let error as APIError {
             outcome = .refused(error)
         }
-        return BatchResult(line: number, customID: line.customID, outcome)
+        return BatchResult(line: number, customID: line.customID, requestID: id, outcome)
     }
 }
 

@@ -61,7 +61,11 @@ enum InputFile {
 
     /// The bytes of a file, or of standard input for "-".
     static func read(_ path: String) throws -> [UInt8] {
-        if path == "-" { return try StandardStream.input.readAll() }
+        path == "-" ? try StandardStream.input.readAll() : try readFile(path, limit: largest)
+    }
+
+    /// - Throws: `CommandFailure` if it cannot be read or is larger than `limit` bytes.
+    static func readFile(_ path: String, limit: Int) throws -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw CommandFailure("cannot open \(path): \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
@@ -75,8 +79,14 @@ enum InputFile {
                 throw CommandFailure("cannot read \(path): \(String(cString: strerror(errno)))")
             }
             bytes += buffer[..<count]
-            if bytes.count > largest { throw CommandFailure("\(path) has more than \(largest >> 20) MiB") }
+            if bytes.count > limit { throw CommandFailure("\(path) has more than \(limit >> 20) MiB") }
         }
+    }
+
+    /// Whether there is a file that keeps what is written to it: no folder, pipe or device.
+    static func isRegular(_ path: String) -> Bool {
+        let file = URL(filePath: path).resolvingSymlinksInPath().path
+        return (try? FileManager.default.attributesOfItem(atPath: file))?[.type] as? FileAttributeType == .typeRegular
     }
 
     static func readText(_ path: String) throws -> String { String(decoding: try read(path), as: UTF8.self) }

@@ -55,14 +55,18 @@ package struct BatchResult: Sendable {
         case unreadable(BatchLineError)
     }
 
-    /// Names the line within its file, so that a later run finds what is done.
+    /// Names the line within its file.
     package let id: String
     package let customID: String?
+    package let requestID: String
     package let outcome: Outcome
 
-    package init(line: Int, customID: String?, _ outcome: Outcome) {
+    package init(
+        line: Int, customID: String?, requestID: String = "req_" + .randomHex(count: 24), _ outcome: Outcome
+    ) {
         id = Self.id(line: line)
         self.customID = customID
+        self.requestID = requestID
         self.outcome = outcome
     }
 
@@ -84,7 +88,7 @@ package struct BatchResult: Sendable {
 
     private func response(_ status: Int, _ body: Value) -> Value {
         .dictionary([
-            ("status_code", .int(status)), ("request_id", .string("req_" + .randomHex(count: 24))), ("body", body),
+            ("status_code", .int(status)), ("request_id", .string(requestID)), ("body", body),
         ])
     }
 }
