@@ -2,7 +2,7 @@ internal import AsyncHTTPClient
 internal import Foundation
 internal import NIOCore
 internal import NIOHTTP1
-internal import NIOPosix
+internal import Synchronization
 
 /// HTTP as the hub needs it: redirects that never take the token to another host, and failures that are tried again.
 final class HubClient: Sendable {
@@ -22,7 +22,10 @@ final class HubClient: Sendable {
     private static let apiDeadline = 120
 
     let configuration: HubConfiguration
-    private let http: HTTPClient
+    /// A client has one proxy, or none, for all that it fetches.
+    private let direct: HTTPClient
+    private let proxied: [HTTPClient.Configuration.Proxy: HTTPClient]
+    private let latestNote = Mutex<ContinuousClock.Instant?>(nil)
 
     init(_ configuration: HubConfiguration) {
         self.configuration = configuration
@@ -33,11 +36,17 @@ final class HubClient: Sendable {
         settings.timeout = .init(connect: .seconds(15), read: .milliseconds(Int64(configuration.readTimeout * 1000)))
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = configuration.connections
         settings.connectionPool.retryConnectionEstablishment = false
-        http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+        direct = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+        var proxied: [HTTPClient.Configuration.Proxy: HTTPClient] = [:]
+        for proxy in Set([configuration.proxies.http, configuration.proxies.https].compactMap(\.self)) {
+            settings.proxy = proxy
+            proxied[proxy] = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
+        }
+        self.proxied = proxied
     }
 
     /// Must be called before the client is let go.
-    func shutdown() async { try? await http.shutdown() }
+    func shutdown() async { for client in [direct] + proxied.values { try? await client.shutdown() } }
 
     // MARK: Requests
 
@@ -71,12 +80,15 @@ final class HubClient: Sendable {
         if let token = configuration.token, configuration.isOwn(url) {
             request.headers.add(name: "Authorization", value: "Bearer \(token)")
         }
+        let proxy = configuration.proxies.proxy(for: url)
+        let client = proxy.flatMap { proxied[$0] } ?? direct
         do {
-            let response = try await http.execute(request, deadline: .distantFuture)
+            let response = try await client.execute(request, deadline: .distantFuture)
             return Response(
                 url: url, status: Int(response.status.code), headers: response.headers, body: response.body)
         } catch {
-            throw Self.described(error, host: url.host() ?? configuration.host)
+            let host = url.host() ?? configuration.host
+            throw Self.described(error, host: proxy.map { "\(host) through the proxy \($0.address)" } ?? host)
         }
     }
 
@@ -143,14 +155,27 @@ final class HubClient: Sendable {
             } catch let error as HubError where error.isTransient {
                 let reached = progress()
                 if reached - best >= 1 << 20 { (best, failures) = (reached, 0) }
-                guard failures < configuration.retries else { throw error }
+                let retries = error.code == .unknownHost ? min(1, configuration.retries) : configuration.retries
+                guard failures < retries else { throw error }
                 let delay = configuration.retryDelay * Double(1 << min(failures, 6))
                 let wait = max(delay, error.retryAfter ?? 0)
                 guard wait <= Self.longestWait else { throw error }
+                noteRetry("\(error.message); trying again in \(String(format: "%g", wait)) s")
                 try await Task.sleep(for: .seconds(wait))
                 failures += 1
             }
         }
+    }
+
+    /// Says that something is tried again: once a second, as all connections may break together.
+    private func noteRetry(_ note: String) {
+        let isNew = latestNote.withLock { latest in
+            let now = ContinuousClock.now
+            if let latest, now - latest < .seconds(1) { return false }
+            latest = now
+            return true
+        }
+        if isNew { configuration.onRetry(note) }
     }
 
     private func failure(_ response: Response, subject: String) -> HubError {
@@ -174,23 +199,12 @@ final class HubClient: Sendable {
         }
     }
 
-    /// An error of the network as one of ours. All of them may be over in a moment.
+    /// An error of the network as one of ours. All but a proxy's refusal may be over in a moment.
     static func described(_ error: any Error, host: String) -> any Error {
         if Task.isCancelled { return CancellationError() }
         if error is HubError { return error }
-        let reason: String
-        if let error = error as? HTTPClientError {
-            switch error {
-            case .connectTimeout, .getConnectionFromPoolTimeout: reason = "no connection in time"
-            case .readTimeout: reason = "no byte came for too long"
-            case .remoteConnectionClosed: reason = "the server closed the connection"
-            default: reason = error.shortDescription
-            }
-        } else if let error = error as? NIOConnectionError {
-            reason = error.connectionErrors.isEmpty ? "the host is not known" : "no connection"
-        } else {
-            reason = String(describing: error).excerpt
-        }
-        return HubError(.connection, "\(host): \(reason)", isTransient: true)
+        return HubError(
+            ConnectionFailure.isUnknownHost(error) ? .unknownHost : .connection,
+            "\(host): \(ConnectionFailure.reason(error))", isTransient: !ConnectionFailure.isRefusalOfProxy(error))
     }
 }

@@ -9,7 +9,8 @@ package struct HubConfiguration: Sendable {
     let token: String?
     /// Connections at the same time.
     package var connections = 8
-    /// A failing transfer is tried again this many times in a row; progress of a megabyte starts the count afresh.
+    /// A failing transfer is tried again this many times in a row; progress of a megabyte starts the count afresh. A host that
+    /// nobody knows is tried again once.
     package var retries = 5
     /// Seconds before the first retry; it doubles with each.
     package var retryDelay = 0.5
@@ -17,6 +18,9 @@ package struct HubConfiguration: Sendable {
     package var readTimeout = 30.0
     /// Bytes that one request fetches of a large file.
     package var pieceSize = 16 << 20
+    /// Called with a line about a failure before what failed is tried again.
+    package var onRetry: @Sendable (String) -> Void = { _ in }
+    var proxies = ProxySettings()
 
     /// - Parameter endpoint: an http or https URL.
     /// - Throws: `HubError` for an endpoint or a token that cannot be sent.
@@ -34,10 +38,11 @@ package struct HubConfiguration: Sendable {
         self.token = token?.isEmpty ?? true ? nil : token
     }
 
-    /// `HF_ENDPOINT` and `HF_TOKEN`.
+    /// `HF_ENDPOINT`, `HF_TOKEN` and proxies.
     package init(environment: [String: String]) throws(HubError) {
         let endpoint = environment["HF_ENDPOINT"].flatMap { $0.isEmpty ? nil : $0 }
         try self.init(endpoint: endpoint ?? Self.defaultEndpoint, token: environment["HF_TOKEN"])
+        proxies = try ProxySettings(environment: environment)
     }
 
     /// The endpoint's host, for messages.

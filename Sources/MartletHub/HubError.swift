@@ -9,6 +9,8 @@ package struct HubError: Error, Equatable, CustomStringConvertible {
         case unauthorized
         /// The hub refuses for now: too many requests.
         case rateLimited
+        /// No address is known for the host.
+        case unknownHost
         /// The server broke off, answered with an error of its own, or does not answer.
         case connection
         /// The server answered something that cannot be right.

@@ -3,7 +3,7 @@ internal import Foundation
 /// Puts downloaded files into a model's folder.
 ///
 /// `config.json` makes a folder a model: it goes first and comes back last, so that at no time a model is there that is made of
-/// two revisions.
+/// two revisions. Made and used within a `FolderLock`.
 struct Installation {
     let folder: URL
     /// All files of the model, those that are there already too.
@@ -19,7 +19,6 @@ struct Installation {
 
     /// Moves the files that were missing to their places, and removes those that the new revision does not have.
     mutating func install(_ missing: [(file: RepositoryFile, partial: PartialFile)]) throws(HubError) {
-        try ModelPull.makeFolder(folder)
         let isCheckpoint = files.contains { $0.path == FileSelection.configurationName }
         let stale = record.files.keys.filter { path in
             isCheckpoint && !path.hasSuffix(".gguf") && !files.contains { $0.path == path }

@@ -52,18 +52,32 @@ package struct ModelPull: Sendable {
         let listed = try await client.files(of: reference.repository, commit: commit)
         let files = try await select(listed, commit: commit)
         let folder = store.folder(of: reference)
-        var record = ModelRecord(folder: folder) ?? ModelRecord(reference, commit: commit)
-        record.commit = commit
+        let record = ModelRecord(folder: folder)
         try Self.makeFolder(store.downloads)
         let missing = try open(files.filter { !isThere($0, in: folder, record) })
         let bytes = files.reduce(0) { $0 + $1.size }
         let downloaded = try await download(missing, total: bytes, commit: commit)
-        var installation = Installation(folder: folder, files: files, record: record)
-        try installation.install(missing)
+        try install(files, missing, commit: commit, in: folder)
         let isFile = files.count == 1 && files[0].path.hasSuffix(".gguf")
         return Result(
             reference: reference, path: (isFile ? folder.appending(path: files[0].path) : folder).relativePath,
             commit: commit, bytes: bytes, downloaded: downloaded)
+    }
+
+    /// Another process may have changed the folder meanwhile, so the record is read again.
+    private func install(
+        _ files: [RepositoryFile], _ missing: [Missing], commit: String, in folder: URL
+    ) throws(HubError) {
+        try FolderLock.withLock(folder) { () throws(HubError) in
+            var record = ModelRecord(folder: folder) ?? ModelRecord(reference, commit: commit)
+            let downloaded = Set(missing.map(\.file))
+            guard files.allSatisfy({ downloaded.contains($0) || isThere($0, in: folder, record) }) else {
+                throw HubError(.storage, "\(folder.relativePath) was changed during the download: pull again")
+            }
+            record.commit = commit
+            var installation = Installation(folder: folder, files: files, record: record)
+            try installation.install(missing)
+        }
     }
 
     // MARK: Selection
@@ -100,9 +114,9 @@ package struct ModelPull: Sendable {
     }
 
     /// Whether an earlier download left this very file.
-    private func isThere(_ file: RepositoryFile, in folder: URL, _ record: ModelRecord) -> Bool {
+    private func isThere(_ file: RepositoryFile, in folder: URL, _ record: ModelRecord?) -> Bool {
         var status = stat()
-        return record.files[file.path] == file && stat(folder.appending(path: file.path).path, &status) == 0
+        return record?.files[file.path] == file && stat(folder.appending(path: file.path).path, &status) == 0
             && Int(status.st_size) == file.size
     }
 

@@ -112,10 +112,25 @@ package struct ModelStore: Sendable {
     /// - Throws: `HubError.notFound` if there is no such model; `HubError.storage` for a folder that was not downloaded, or if
     ///   a file can't be removed.
     package func remove(_ reference: HubReference) throws(HubError) -> Int {
-        guard let entry = find(reference) else {
-            throw HubError(.notFound, "no model '\(reference)' in \(root.relativePath)")
+        func found() throws(HubError) -> Entry {
+            guard let entry = find(reference) else {
+                throw HubError(.notFound, "no model '\(reference)' in \(root.relativePath)")
+            }
+            return entry
         }
+        _ = try found()
         let folder = folder(of: reference)
+        let (bytes, paths) = try FolderLock.withLock(folder) { () throws(HubError) in
+            // Nobody else removes it now.
+            let entry = try found()
+            return (entry.bytes, try removeFiles(of: entry, in: folder))
+        }
+        removeEmptyFolders(paths, in: folder)
+        return bytes
+    }
+
+    /// - Returns: the paths in the folder that are gone.
+    private func removeFiles(of entry: Entry, in folder: URL) throws(HubError) -> [String] {
         guard var record = ModelRecord(folder: folder) else {
             throw HubError(.storage, "\(folder.relativePath) was not made by 'martlet pull': remove it by hand")
         }
@@ -137,8 +152,7 @@ package struct ModelStore: Sendable {
         } else {
             try record.write(to: folder)
         }
-        removeEmptyFolders(paths, in: folder)
-        return entry.bytes
+        return paths
     }
 
     /// Folders of removed files, the repository's and the organization's; rmdir refuses those that still hold something.

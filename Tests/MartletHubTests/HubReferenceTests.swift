@@ -22,7 +22,38 @@ import Testing
         #expect(try HubReference(reference.description) == reference)
     }
 
+    @Test(
+        arguments: [
+            ("https://huggingface.co/org/repo/", nil, .checkpoint),
+            ("http://www.huggingface.co/org/repo?library=x#y", nil, .checkpoint),
+            ("https://huggingface.co/org/repo/tree/main", nil, .checkpoint),
+            ("https://huggingface.co/org/repo/tree/v1.0/", "v1.0", .checkpoint),
+            ("https://huggingface.co/org/repo/tree/refs%2Fpr%2F1", "refs/pr/1", .checkpoint),
+            ("https://huggingface.co/org/repo/blob/main/m.gguf", nil, .file("m.gguf")),
+            ("huggingface.co/org/repo/resolve/main/a/m%20x.gguf?download=true", nil, .file("a/m x.gguf")),
+            ("hf.co/org/repo/resolve/abc/m.gguf", "abc", .file("m.gguf")),
+            ("https://mirror.example/hf/org/repo/blob/main/m.gguf", nil, .file("m.gguf")),
+        ] as [(String, String?, HubReference.Selection)])
+    func addresses(_ address: String, _ revision: String?, _ selection: HubReference.Selection) throws {
+        let reference = try HubReference(address, endpoint: "https://mirror.example/hf")
+        #expect(reference.repository == "org/repo" && reference.revision == revision)
+        #expect(reference.selection == selection)
+        #expect(try HubReference(reference.description) == reference)
+    }
+
     @Test(arguments: [
+        "https://example.com/org/repo", "https://mirror.example/org/repo", "ftp://huggingface.co/org/repo",
+    ])
+    func otherAddressesAreRefusedAsSuch(_ address: String) {
+        let error = #expect(throws: HubError.self) { try HubReference(address, endpoint: "https://mirror.example/hf") }
+        #expect(error?.message.contains("addresses only those of https://mirror.example/hf") == true)
+    }
+
+    @Test(arguments: [
+        "https://huggingface.co/", "https://huggingface.co/org",
+        "https://huggingface.co/org/repo/blob/main/x.safetensors",
+        "https://huggingface.co/org/repo/blob/main/a%2F..%2Fm.gguf", "https://huggingface.co/org/repo/blob/%0A/m.gguf",
+        "https://huggingface.co/a%2Fb/repo/blob/main/m.gguf",
         "", "repo", "/", "a/", "/b", "org/repo/", "org/repo/file.bin", "org/repo/x", "../x", "a/..", ".a/b", "a/.b",
         "a b/c", "a/b c", "a/ü", "a/b@", "a/b:", "a/b:x/y", "a/b/c.gguf:Q4", "a/b@x y", "a/b/../c.gguf", "a/b//c.gguf",
         "a/b/.c.gguf", "a/b\u{0}", "models/x.gguf", "a/b@\u{1B}[31m", "https://example.com/a/b",

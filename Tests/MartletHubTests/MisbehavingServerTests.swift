@@ -58,11 +58,34 @@ import Testing
         #expect(error.code == .connection, "\(error)")
     }
 
+    /// Which lines a failing pull says on the way.
+    private func notes(_ configuration: HubConfiguration) async throws -> (error: HubError, notes: [String]) {
+        let notes = Notes()
+        var configuration = configuration
+        configuration.onRetry = { line in notes.lines.withLock { $0.append(line) } }
+        let error = try #require(await TemporaryStore().failure("org/repo", configuration))
+        return (error, notes.lines.withLock { $0 })
+    }
+
+    private final class Notes: Sendable { let lines = Mutex<[String]>([]) }
+
     @Test func nobodyThere() async throws {
         var configuration = try HubConfiguration(endpoint: "http://127.0.0.1:1")
         configuration.retryDelay = 0.01
-        let error = try #require(await TemporaryStore().failure("org/repo", configuration))
-        #expect(error.code == .connection && error.message.contains("127.0.0.1"), "\(error)")
+        let (error, notes) = try await notes(configuration)
+        #expect(
+            error.code == .connection && error.message == "127.0.0.1: no connection: Connection refused", "\(error)")
+        // Five retries within a second, one line.
+        #expect(notes == ["127.0.0.1: no connection: Connection refused; trying again in 0.01 s"])
+    }
+
+    /// An address that is wrong stays wrong: five retries would be a quarter of a minute.
+    @Test func aHostThatNobodyKnows() async throws {
+        var configuration = try HubConfiguration(endpoint: "http://nosuch.invalid")
+        configuration.retryDelay = 1.25
+        let (error, notes) = try await notes(configuration)
+        #expect(error.code == .unknownHost && error.message == "nosuch.invalid: the host is not known", "\(error)")
+        #expect(notes == ["nosuch.invalid: the host is not known; trying again in 1.25 s"])
     }
 
     // MARK: Ranges

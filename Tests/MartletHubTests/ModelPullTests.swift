@@ -162,6 +162,75 @@ import Testing
         #expect(folder.names("") == [])
     }
 
+    /// One file of a repository is downloaded while another one is, and a third goes.
+    @Test func pullsBesideEachOtherKeepTheirRecords() async throws {
+        let files = ["a.gguf": FakeHub.noise(3000), "b.gguf": FakeHub.noise(100, seed: 2), "c.gguf": [1, 2]]
+        let othersAreDone = DispatchSemaphore(value: 0)
+        let (started, isStarted) = AsyncStream<Void>.makeStream()
+        let slow = try FakeHub(files) { request in
+            guard request.path.hasSuffix("/a.gguf") else { return nil }
+            isStarted.finish()
+            _ = othersAreDone.wait(timeout: .now() + 20)
+            othersAreDone.signal()
+            return nil
+        }
+        let hub = try FakeHub(files)
+        let folder = TemporaryStore()
+        _ = try await folder.pull("org/repo/c.gguf", hub.configuration())
+        let (store, configuration) = (folder.store, try slow.configuration())
+        async let first = ModelPull.run(HubReference("org/repo/a.gguf"), into: store, configuration: configuration)
+        for await _ in started {}
+        _ = try await folder.pull("org/repo/b.gguf", hub.configuration())
+        _ = try store.remove(HubReference("org/repo/c.gguf"))
+        othersAreDone.signal()
+        _ = try await first
+        #expect(folder.names("org/repo") == [".martlet.json", "a.gguf", "b.gguf"])
+        let record = try #require(ModelRecord(folder: folder.root.appending(path: "org/repo")))
+        #expect(Set(record.files.keys) == ["a.gguf", "b.gguf"])
+        // So both can go, and nothing is left.
+        for name in ["a", "b"] { _ = try folder.store.remove(HubReference("org/repo/\(name).gguf")) }
+        #expect(folder.names("") == [".downloads"])
+    }
+
+    @Test func aModelThatGoesDuringItsDownloadIsNotHalfThere() async throws {
+        let files = ["config.json": Array("{}".utf8), "model.safetensors": FakeHub.noise(3000)]
+        let folder = TemporaryStore()
+        let older = try FakeHub(files)
+        _ = try await folder.pull("org/repo", older.configuration())
+        var newer = files
+        newer["config.json"] = Array("{ }".utf8)
+        let hub = try FakeHub(newer) { [store = folder.store] request in
+            if request.path.hasSuffix("config.json") { _ = try? store.remove(HubReference("org/repo")) }
+            return nil
+        }
+        let error = try #require(await folder.failure("org/repo", hub.configuration()))
+        #expect(error.code == .storage && error.message.contains("was changed during the download"), "\(error)")
+        #expect(folder.store.entries().isEmpty)
+    }
+
+    /// Nobody changes a folder that somebody else changes.
+    @Test func foldersAreChangedOneAtATime() async throws {
+        let hub = try FakeHub(["a.gguf": FakeHub.noise(100)])
+        let folder = TemporaryStore()
+        _ = try await folder.pull("org/repo/a.gguf", hub.configuration())
+        #expect(try Self.removalWaits(for: folder.root.appending(path: "org/repo"), in: folder.store))
+        #expect(folder.names("") == [".downloads"])
+    }
+
+    /// Whether a model is removed when its folder is free, and not before.
+    private static func removalWaits(for model: URL, in store: ModelStore) throws -> Bool {
+        let isRemoved = DispatchSemaphore(value: 0)
+        var hasWaited = false
+        try FolderLock.withLock(model) { () throws(HubError) in
+            Thread.detachNewThread {
+                _ = try? store.remove(HubReference("org/repo/a.gguf"))
+                isRemoved.signal()
+            }
+            hasWaited = isRemoved.wait(timeout: .now() + 0.2) == .timedOut && store.entries().count == 1
+        }
+        return hasWaited && isRemoved.wait(timeout: .now() + 20) == .success
+    }
+
     @Test func foldersOfOthersAreNotRemoved() async throws {
         let folder = TemporaryStore()
         let model = folder.root.appending(path: "org/repo")

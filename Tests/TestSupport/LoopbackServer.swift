@@ -2,7 +2,8 @@ import Foundation
 import Synchronization
 
 /// An HTTP/1.1 server on 127.0.0.1 over plain sockets, which answers wrongly on demand: what a well-behaved server library
-/// would never send is what clients must survive. One request a connection.
+/// would never send is what clients must survive. One request a connection, or a second one in a tunnel: it is a proxy that is
+/// all servers, too.
 public final class LoopbackServer: Sendable {
     public struct Request: Sendable {
         public let method: String
@@ -30,6 +31,8 @@ public final class LoopbackServer: Sendable {
         public var dropsAfter: Int?
         /// The body is sent again and again, chunked, as long as the client listens.
         public var isEndless = false
+        /// The answer to `CONNECT`: what the client sends next is answered as by the server that it asked for.
+        public var opensTunnel = false
 
         public init(_ status: Int = 200, headers: [String: String] = [:], body: [UInt8] = []) {
             (self.status, self.headers, self.body) = (status, headers, body)
@@ -85,10 +88,22 @@ public final class LoopbackServer: Sendable {
     public var requests: [Request] { log.withLock { $0 } }
 
     private func serve(_ connection: Int32) {
-        defer { close(connection) }
+        answer(connection)
+        close(connection)
+    }
+
+    private func answer(_ connection: Int32) {
         guard let request = Self.read(connection) else { return }
         log.withLock { $0.append(request) }
         let reply = handler(request)
+        if reply.opensTunnel {
+            if Self.send(Array("HTTP/1.1 200 Connected\r\n\r\n".utf8), connection) { answer(connection) }
+        } else {
+            send(reply, connection)
+        }
+    }
+
+    private func send(_ reply: Reply, _ connection: Int32) {
         var head = "HTTP/1.1 \(reply.status) Answer\r\nConnection: close\r\n"
         for (name, value) in reply.headers { head += "\(name): \(value)\r\n" }
         if reply.isEndless {

@@ -40,6 +40,15 @@ final class ProgressBar: Sendable {
         }
     }
 
+    /// A line in the bar's place; the bar goes on below.
+    func note(_ line: String) {
+        drawn.withLock { drawn in
+            if !drawn.text.isEmpty { try? StandardStream.error.write("\r\u{1B}[K") }
+            drawn.text = ""
+            Terminal.warn(line)
+        }
+    }
+
     /// One line that fits in `width` columns.
     static func text(_ title: String, fraction: Double, note: String, width: Int) -> String {
         let fraction = fraction.isFinite ? min(max(fraction, 0), 1) : 0
