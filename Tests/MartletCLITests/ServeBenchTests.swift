@@ -18,6 +18,8 @@ struct ServeBenchTests {
         for wrong in [
             ["ftp://a"], ["http://a", "--request-rate", "0"], ["http://a", "--max-concurrency", "0"],
             ["http://a", "--endpoint", "chat"], ["http://a", "--num-prompts", "0"],
+            ["http://a", "--request-rate", "1e-20"], ["http://a", "--request-rate", "1e7"],
+            ["http://a", "--request-rate", "nan"],
         ] {
             #expect(throws: (any Error).self) { try MartletCommand.command(for: ["bench", "serve"] + wrong) }
         }
@@ -38,8 +40,12 @@ struct ServeBenchTests {
         #expect(events == ["{\"a\": 1}", "two\nlines", "", "[DONE]"])
     }
 
-    private static func sample(_ firstToken: Double, _ gaps: [Double], prompt: Int = 10) -> ServeBench.Sample {
-        var sample = ServeBench.Sample(promptTokens: prompt)
+    private static let start = ContinuousClock.now
+
+    private static func sample(
+        _ firstToken: Double, _ gaps: [Double], at time: Double = 0, prompt: Int = 10
+    ) -> ServeBench.Sample {
+        var sample = ServeBench.Sample(promptTokens: prompt, start: start + .seconds(time))
         sample.firstToken = firstToken
         sample.gaps = gaps
         sample.total = firstToken + gaps.reduce(0, +)
@@ -47,11 +53,19 @@ struct ServeBenchTests {
         return sample
     }
 
-    @Test func theReportIsVLLMs() {
-        var failed = ServeBench.Sample(promptTokens: 5)
+    private static func json(_ result: ServeBenchResult) throws -> [String: Any] {
+        try #require(
+            try JSONSerialization.jsonObject(with: Data(JSONOutput.text(result).utf8)) as? [String: Any])
+    }
+
+    @Test func theReportIsVLLMs() throws {
+        var failed = ServeBench.Sample(promptTokens: 5, start: Self.start - .seconds(100))
         failed.error = "429 Too many"
         let result = ServeBenchResult(
-            [Self.sample(0.1, [0.01, 0.03]), Self.sample(0.3, [0.02]), Self.sample(0.2, []), failed, failed],
+            [
+                Self.sample(0.1, [0.01, 0.03]), Self.sample(0.3, [0.02], at: 1), Self.sample(0.2, [], at: 0.5), failed,
+                failed,
+            ],
             seconds: 2,
             requestRate: 4, maxConcurrency: 16, objectives: ServiceObjectives(argument: "ttft:250") ?? .init())
         #expect(
@@ -67,6 +81,8 @@ struct ServeBenchTests {
                 Request throughput (req/s):              1.50
                 Request goodput (req/s):                 1.00
                 Output token throughput (tok/s):         3.00
+                Peak output token throughput (tok/s):    4.00
+                Peak concurrent requests:                1.00
                 Total token throughput (tok/s):          18.00
                 ---------------Time to First Token----------------
                 Mean TTFT (ms):                          200.00
@@ -88,9 +104,42 @@ struct ServeBenchTests {
 
                 """)
         #expect(result.errors.map(\.message) == ["429 Too many"] && result.errors.map(\.count) == [2])
-        let json = try? JSONSerialization.jsonObject(with: Data(JSONOutput.text(result).utf8)) as? [String: Any]
-        #expect(json?["completed"] as? Int == 3 && json?["total_output_tokens"] as? Int == 6)
-        #expect(json?["median_ttft_ms"] as? Double == 200)
+        let json = try Self.json(result)
+        #expect(json["completed"] as? Int == 3 && json["total_output_tokens"] as? Int == 6)
+        #expect(json["median_ttft_ms"] as? Double == 200 && json["request_rate"] as? Double == 4)
+        #expect(json["max_output_tokens_per_s"] as? Int == 4 && json["max_concurrent_requests"] as? Int == 1)
+        // numpy.std([100, 200, 300])
+        let deviation = try #require(json["std_ttft_ms"] as? Double)
+        #expect(abs(deviation - 81.64965809277261) < 1e-9)
+    }
+
+    /// Whoever reads the document finds every key, whatever happened.
+    @Test func noKeyIsMissing() throws {
+        let json = try Self.json(
+            ServeBenchResult(
+                [ServeBench.Sample(promptTokens: 1)], seconds: 1, requestRate: .infinity, maxConcurrency: nil,
+                objectives: .init()))
+        #expect(json["request_rate"] as? String == "inf")
+        #expect(json["max_concurrency"] is NSNull && json["request_goodput"] is NSNull)
+        for kind in ["ttft", "tpot", "itl"] {
+            for name in ["mean", "median", "std", "p90", "p99"] {
+                #expect(json["\(name)_\(kind)_ms"] as? Double == 0, "\(name) of \(kind)")
+            }
+        }
+        #expect(json["std_e2el_ms"] as? Double == 0 && json["max_output_tokens_per_s"] as? Int == 0)
+    }
+
+    @Test func requestsThatOverlapAreCounted() {
+        let result = ServeBenchResult(
+            [
+                Self.sample(0.5, []), Self.sample(0.5, [0.25], at: 0.25), Self.sample(0.125, [], at: 0.5),
+                Self.sample(1, [], at: 1),
+            ],
+            seconds: 2, requestRate: .infinity, maxConcurrency: nil, objectives: .init())
+        // The third begins in the moment in which the first is over.
+        #expect(result.maxConcurrentRequests == 2)
+        // Tokens after 0.5, 0.625 and 0.75 s; after 1; after 2.
+        #expect(result.maxOutputTokensPerSecond == 3)
     }
 
     private static func dataset(
@@ -135,6 +184,66 @@ struct ServeBenchTests {
         #"{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 2}}"#, "[DONE]",
     ].map { "data: \($0)\n\n" }.joined()
 
+    /// A chat that begins and never says anything.
+    private static let nothing = """
+        data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}
+
+        data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0}}
+
+        data: [DONE]
+
+
+        """
+
+    private static let request = ServeBenchRequest(
+        RequestTrace.Request(arrival: 0, prompt: [1], outputTokens: 2),
+        .init(model: "m", usesChat: false, ignoresEnd: true))
+
+    /// An answer whose tokens have no text has its end only: that is when it came.
+    @Test func theEndAloneIsAnAnswer() async throws {
+        let server = try LoopbackServer { _ in
+            let end = #"{"choices": [{"index": 0, "text": "", "finish_reason": "stop"}]}"#
+            let usage = #"{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}"#
+            return .init(text: "data: \(end)\n\ndata: \(usage)\n\ndata: [DONE]\n\n")
+        }
+        let client = BenchClient(url: server.address, key: nil, connections: 1, timeout: .seconds(20))
+        let sample = await client.send(Self.request)
+        await client.shutdown()
+        #expect(sample.error == nil && sample.outputTokens == 1 && sample.gaps.isEmpty)
+        let firstToken = try #require(sample.firstToken)
+        #expect(firstToken > 0 && sample.total == firstToken)
+    }
+
+    /// Without a measured request, and without waiting for half a minute.
+    @Test(.enabled(if: CommandLineProgram.executable != nil, "the martlet executable is not beside the tests"))
+    func aServerThatIsNotThereIsNamedAtOnce() throws {
+        let start = ContinuousClock.now
+        let refused = try CommandLineProgram.run("bench", "serve", "http://127.0.0.1:1")
+        #expect(refused.status == 1 && refused.errorLines.count == 1)
+        #expect(refused.error.contains("http://127.0.0.1:1: ") && refused.error.lowercased().contains("refused"))
+        let unknown = try CommandLineProgram.run("bench", "serve", "http://nosuch.invalid")
+        #expect(unknown.status == 1 && unknown.error.contains("http://nosuch.invalid: the host is not known"))
+        #expect(ContinuousClock.now - start < .seconds(20))
+    }
+
+    /// One request goes first, unless it is told not to; what it gets is not counted.
+    @Test(.enabled(if: CommandLineProgram.executable != nil, "the martlet executable is not beside the tests"))
+    func oneRequestGoesFirst() throws {
+        let server = try LoopbackServer { request in
+            if request.path == "/v1/models" { return .init(text: #"{"data": [{"id": "m"}]}"#) }
+            return request.headers["authorization"] == "Bearer bad" ? .init(500) : .init(text: Self.stream)
+        }
+        let arguments = ["bench", "serve", server.address, "--num-prompts", "3", "--json"]
+        let measured = try CommandLineProgram.run(arguments)
+        #expect(measured.status == 0 && measured.text.contains("\"completed\" : 3"), "\(measured.error)")
+        #expect(server.requests.count == 5)
+        #expect(try CommandLineProgram.run(arguments + ["--no-warmup"]).status == 0)
+        #expect(server.requests.count == 5 + 4)
+        let failed = try CommandLineProgram.run(arguments + ["--api-key", "bad"])
+        #expect(failed.status == 1 && failed.output.isEmpty && failed.error.contains("the first request failed: 500"))
+        #expect(server.requests.count == 9 + 2)
+    }
+
     /// Refused and broken answers are counted, and nothing of them is measured.
     @Test func whatGoesWrongIsCounted() async throws {
         let server = try LoopbackServer { request in
@@ -142,25 +251,25 @@ struct ServeBenchTests {
             case "Bearer full": .init(429, text: #"{"error": {"message": "Too many requests"}}"#)
             case "Bearer cut": .init(text: String(Self.stream.prefix(200)))
             case "Bearer error": .init(text: "data: {\"error\": {\"message\": \"broken\"}}\n\ndata: [DONE]\n\n")
+            case "Bearer nothing": .init(text: Self.nothing)
             default: .init(text: Self.stream)
             }
         }
-        let request = ServeBenchRequest(
-            RequestTrace.Request(arrival: 0, prompt: [1], outputTokens: 2),
-            .init(model: "m", usesChat: false, ignoresEnd: true))
         for (key, error) in [
             (nil, nil), ("full", "429 Too many requests"), ("cut", "without [DONE]"), ("error", "broken"),
+            ("nothing", "no chunk of an answer came"),
         ] as [(String?, String?)] {
             let client = BenchClient(
                 url: "http://127.0.0.1:\(server.port)/v1/", key: key, connections: 1, timeout: .seconds(20))
-            let sample = await client.send(request)
+            let sample = await client.send(Self.request)
             await client.shutdown()
             if let error {
                 #expect(sample.error?.contains(error) == true, "\(sample.error ?? "none")")
             } else {
                 #expect(sample.error == nil, "\(sample.error ?? "")")
                 #expect(sample.outputTokens == 2 && sample.promptTokens == 9)
-                #expect(sample.gaps.count == 1 && sample.firstToken > 0 && sample.total >= sample.firstToken)
+                let firstToken = try #require(sample.firstToken)
+                #expect(sample.gaps.count == 1 && firstToken > 0 && sample.total >= firstToken)
             }
         }
     }
@@ -209,9 +318,10 @@ struct ServeBenchTests {
         #expect(result.completed == 8 && result.failed == 0, "\(result.errors)")
         #expect(result.totalInputTokens == trace.promptTokens)
         #expect(result.totalOutputTokens == trace.outputTokens)
-        #expect(result.latencies.allSatisfy { $0.values != nil })
+        #expect(result.latencies.allSatisfy { $0.values.allSatisfy { $0.value > 0 } })
         // One chunk for each token: as many gaps as tokens but the first.
-        #expect(run.samples.allSatisfy { $0.gaps.count <= $0.outputTokens - 1 && $0.firstToken <= $0.total })
+        #expect(
+            run.samples.allSatisfy { $0.gaps.count <= $0.outputTokens - 1 && $0.firstToken ?? .infinity <= $0.total })
         #expect(chat.error == nil && chat.outputTokens == 4)
         // The dataset names a model that is not served.
         #expect(other.samples.first?.error?.contains("404") == true)

@@ -35,7 +35,7 @@ struct RequestBenchOptions: ParsableArguments {
             throw ValidationError("--requests must be 1 to 100000")
         }
         if requests != nil && trace != nil { throw ValidationError("--requests and --trace exclude each other") }
-        if let rate, !(rate > 0 && rate.isFinite) { throw ValidationError("--rate must be positive") }
+        if let rate, !RequestTrace.rates.contains(rate) { throw ValidationError("--rate must be 1e-6 to 1e6") }
         guard (0...1 << 20).contains(sharedPrefix) else {
             throw ValidationError("--shared-prefix must be 0 to 1048576")
         }

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Foundation
 import Martlet
+import MartletHub
 import MartletJinja
 import MartletServer
 import NIOCore
@@ -29,6 +30,8 @@ struct BenchClient: Sendable {
         settings.timeout = .init(connect: .seconds(30))
         // Every request has a connection: a request must not wait for another's end.
         settings.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = max(connections, 1)
+        // A server that isn't there is an error at once, not after half a minute.
+        settings.connectionPool.retryConnectionEstablishment = false
         http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
     }
 
@@ -36,9 +39,17 @@ struct BenchClient: Sendable {
     func shutdown() async { try? await http.shutdown() }
 
     /// The first model that the server lists, and its vocabulary where the list says (as llama.cpp's and Martlet's do).
+    ///
+    /// - Throws: `CommandFailure` that names the address.
     func model() async throws -> (name: String, vocabularySize: Int?) {
-        let response = try await http.execute(request("/v1/models"), timeout: .seconds(30))
-        let body = try await response.body.collect(upTo: 1 << 20)
+        let response: HTTPClientResponse
+        let body: ByteBuffer
+        do {
+            response = try await http.execute(request("/v1/models"), timeout: .seconds(30))
+            body = try await response.body.collect(upTo: 1 << 20)
+        } catch {
+            throw CommandFailure(described(error))
+        }
         guard response.status == .ok, let document = try? Value(strictJSON: Array(body.readableBytesView)),
             let first = document["data"]?.array?.first, let name = first["id"]?.asString
         else { throw CommandFailure("\(base)/v1/models: \(response.status.code), no list of models") }
@@ -59,7 +70,6 @@ struct BenchClient: Sendable {
         post.headers.add(name: "Content-Type", value: "application/json")
         post.body = .bytes(ByteBuffer(string: request.body))
         var sample = ServeBench.Sample(promptTokens: request.promptTokens ?? 0)
-        let start = ContinuousClock.now
         do {
             let response = try await http.execute(post, deadline: .now() + timeout)
             guard response.status == .ok else {
@@ -67,22 +77,30 @@ struct BenchClient: Sendable {
                 sample.error = "\(response.status.code) \(Self.message(body))"
                 return sample
             }
-            try await read(response.body, start, into: &sample)
-            if sample.error == nil, !sample.isComplete { sample.error = "the stream ended without [DONE]" }
+            try await read(response.body, into: &sample)
+            guard sample.error == nil else { return sample }
+            if !sample.isComplete {
+                sample.error = "the stream ended without [DONE]"
+            } else if sample.firstToken == nil {
+                sample.error = "no chunk of an answer came"
+            }
         } catch is NIOTooManyBytesError {
             sample.error = "an error of more than \(Self.errorLimit) bytes"
         } catch {
-            sample.error = "\(error)"
+            sample.error = described(error)
         }
         return sample
     }
 
-    private func read(
-        _ body: HTTPClientResponse.Body, _ start: ContinuousClock.Instant, into sample: inout ServeBench.Sample
-    ) async throws {
+    private func described(_ error: any Error) -> String { "\(base): \(ConnectionFailure.reason(error))" }
+
+    private func read(_ body: HTTPClientResponse.Body, into sample: inout ServeBench.Sample) async throws {
         var reader = ServerSentEventReader()
+        let start = sample.start
         var last = start
+        // A server that does not count: a chunk is a token at least.
         var chunks = 0
+        var counted: Int?
         for try await buffer in body {
             let now = ContinuousClock.now
             for data in reader.append(buffer.readableBytesView) {
@@ -93,12 +111,17 @@ struct BenchClient: Sendable {
                 let document = try Value(strictJSON: data)
                 if let message = document["error"]?["message"]?.asString { sample.error = message }
                 if let usage = document["usage"], let tokens = usage["completion_tokens"]?.integer {
-                    sample.outputTokens = tokens
+                    counted = tokens
                     sample.promptTokens = usage["prompt_tokens"]?.integer ?? sample.promptTokens
                 }
-                guard Self.isOutput(document) else { continue }
-                chunks += 1
-                if chunks == 1 {
+                guard let choice = document["choices"]?.array?.first else { continue }
+                if Self.isOutput(choice) {
+                    chunks += 1
+                } else if sample.firstToken != nil || choice["finish_reason"]?.asString == nil {
+                    continue
+                }
+                // The end alone is all there is of an answer without text.
+                if sample.firstToken == nil {
                     sample.firstToken = (now - start).seconds
                 } else {
                     sample.gaps.append((now - last).seconds)
@@ -107,14 +130,12 @@ struct BenchClient: Sendable {
             }
         }
         sample.total = (last - start).seconds
-        // A server that does not count: a chunk is a token at least.
-        if sample.outputTokens == 0 { sample.outputTokens = chunks }
+        sample.outputTokens = counted ?? chunks
     }
 
-    /// Whether a chunk brings something of the answer: neither the role that a chat begins with, nor the reason it ended
-    /// for, nor the usage. A token may well have no text of its own.
-    private static func isOutput(_ document: Value) -> Bool {
-        guard let choice = document["choices"]?.array?.first else { return false }
+    /// Whether a chunk's choice brings something of the answer: neither the role that a chat begins with, nor the reason it
+    /// ended for. A token may well have no text of its own.
+    private static func isOutput(_ choice: Value) -> Bool {
         if choice["finish_reason"]?.asString != nil, (choice["text"]?.asString ?? "").isEmpty,
             choice["delta"]?["content"]?.asString == nil
         {

@@ -15,6 +15,8 @@ struct BenchServeCommand: AsyncParsableCommand {
             Prompts are random token ids in random lengths, greedy and without an end of their own, or the lines of a \
             --dataset: {"prompt": text or token ids} or {"messages": [...]}, each with "max_tokens" where --output-len does \
             not say.
+
+            One request goes first and is not measured; if it fails, that is all.
             """)
 
     @Argument(help: "Where the server is, as http://127.0.0.1:8080.") var url: String
@@ -42,6 +44,8 @@ struct BenchServeCommand: AsyncParsableCommand {
     var apiKey: String?
     @Flag(inversion: .prefixedNo, help: "Go on to --output-len, whatever the model wants.")
     var ignoreEos = true
+    @Flag(inversion: .prefixedNo, help: "Send one request first that is not measured.")
+    var warmup = true
     @Option(help: "Milliseconds that a good request takes: ttft:500,tpot:50,e2el:5000.")
     var goodput: ServiceObjectives?
     @Option(help: "Seconds that one request may take.")
@@ -54,7 +58,9 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (1...1_000_000).contains(numPrompts) else { throw ValidationError("--num-prompts must be 1 to 1000000") }
-        guard requestRate > 0 else { throw ValidationError("--request-rate must be positive, or inf") }
+        guard RequestTrace.rates.contains(requestRate) || requestRate == .infinity else {
+            throw ValidationError("--request-rate must be 1e-6 to 1e6, or inf")
+        }
         if let maxConcurrency, !(1...100_000).contains(maxConcurrency) {
             throw ValidationError("--max-concurrency must be 1 to 100000")
         }
@@ -95,7 +101,11 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     private func measure(_ client: BenchClient) async throws -> ServeBenchResult {
         let served = try await client.model()
-        let load = try self.load(model: model ?? served.name, vocabulary: vocabularySize ?? served.vocabularySize)
+        let (first, load) = try requests(
+            model: model ?? served.name, vocabulary: vocabularySize ?? served.vocabularySize)
+        if warmup, let error = await client.send(first).error {
+            throw CommandFailure("the first request failed: \(error.singleLine)")
+        }
         let bar = ProgressBar("bench")
         defer { bar.finish() }
         let run = try await ServeBench(client: client, load: load, maxConcurrency: maxConcurrency).run { done in
@@ -106,26 +116,35 @@ struct BenchServeCommand: AsyncParsableCommand {
             objectives: goodput ?? ServiceObjectives())
     }
 
-    /// The requests with their times.
-    private func load(model: String, vocabulary: Int?) throws -> [ServeBenchRequest] {
+    /// One request that goes first, and those that are measured with their times.
+    private func requests(
+        model: String, vocabulary: Int?
+    ) throws -> (first: ServeBenchRequest, load: [ServeBenchRequest]) {
         let settings = ServeBenchRequest.Settings(
             model: model, usesChat: endpoint == .chat, ignoresEnd: ignoreEos)
+        let first: ServeBenchRequest
         var load: [ServeBenchRequest]
         if let dataset {
             load = try ServeBenchRequest.dataset(
                 path: dataset, count: numPrompts, output: outputLen.values, seed: seed, settings)
+            first = load[0]
         } else {
             // As for the engine alone (`martlet bench --requests`), so that the two can be compared.
             let size = vocabulary ?? 32_000
-            let trace = RequestTrace.synthetic(
-                count: numPrompts, input: inputLen.values, output: outputLen.values, sharedPrefix: sharedPrefix,
-                tokens: min(1000, size / 2)..<size, seed: seed)
-            load = trace.requests.map { ServeBenchRequest($0, settings) }
+            func random(_ count: Int, seed: UInt64) -> [ServeBenchRequest] {
+                RequestTrace.synthetic(
+                    count: count, input: inputLen.values, output: outputLen.values, sharedPrefix: sharedPrefix,
+                    tokens: min(1000, size / 2)..<size, seed: seed
+                ).requests.map { ServeBenchRequest($0, settings) }
+            }
+            load = random(numPrompts, seed: seed)
+            // Another prompt than those that are measured: a server may keep what it has computed.
+            first = random(1, seed: ~seed)[0]
         }
         if requestRate.isFinite {
             let arrivals = RequestTrace.poissonArrivals(count: load.count, rate: requestRate, seed: seed)
             for index in load.indices { load[index].arrival = arrivals[index] }
         }
-        return load
+        return (first, load)
     }
 }

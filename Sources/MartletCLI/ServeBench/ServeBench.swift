@@ -6,8 +6,10 @@ struct ServeBench: Sendable {
     struct Sample: Sendable {
         var promptTokens: Int
         var outputTokens = 0
-        /// From sending the request to its first token.
-        var firstToken = 0.0
+        /// When the request was sent.
+        var start: ContinuousClock.Instant
+        /// From sending the request to its first token; nil where none came.
+        var firstToken: Double?
         /// Between two chunks.
         var gaps: [Double] = []
         /// From sending the request to its last token.
@@ -16,10 +18,16 @@ struct ServeBench: Sendable {
         var isComplete = false
         var error: String?
 
-        init(promptTokens: Int) { self.promptTokens = promptTokens }
+        init(promptTokens: Int, start: ContinuousClock.Instant = .now) {
+            self.promptTokens = promptTokens
+            self.start = start
+        }
 
         /// Time per output token behind the first.
-        var perToken: Double? { outputTokens > 1 ? (total - firstToken) / Double(outputTokens - 1) : nil }
+        var perToken: Double? {
+            guard let firstToken, outputTokens > 1 else { return nil }
+            return (total - firstToken) / Double(outputTokens - 1)
+        }
     }
 
     let client: BenchClient

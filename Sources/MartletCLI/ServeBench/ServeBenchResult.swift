@@ -1,4 +1,5 @@
 import Foundation
+import Martlet
 
 /// What a load test of a server found, under the names of vLLM's `vllm bench serve`.
 struct ServeBenchResult: Encodable {
@@ -16,16 +17,35 @@ struct ServeBenchResult: Encodable {
     let requestGoodput: Double?
     let outputThroughput: Double
     let totalTokenThroughput: Double
+    /// Chunks that came within the busiest second.
+    let maxOutputTokensPerSecond: Int
+    /// Requests that were under way at the same time.
+    let maxConcurrentRequests: Int
     let latencies: [Latency]
     /// What failed requests said, with how many did.
     let errors: [(message: String, count: Int)]
 
-    /// Times of one kind, in milliseconds.
+    /// Times of one kind, in milliseconds; 0 where there are none.
     struct Latency {
         /// As in "ttft".
         let key: String
         let title: String
-        let values: Percentiles?
+        /// By the names that they have in JSON, as "mean_ttft_ms" without the rest.
+        let values: [(name: String, value: Double)]
+
+        /// - Parameter seconds: the times.
+        init(_ key: String, _ title: String, _ seconds: [Double]) {
+            self.key = key
+            self.title = title
+            let percentiles = Percentiles(seconds)
+            let mean = percentiles?.mean ?? 0
+            // As NumPy's: of the values themselves, not of what they are a sample of.
+            let variance = seconds.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(seconds.count, 1))
+            values = [
+                ("mean", mean), ("median", percentiles?.p50 ?? 0), ("std", variance.squareRoot()),
+                ("p90", percentiles?.p90 ?? 0), ("p99", percentiles?.p99 ?? 0),
+            ].map { ($0, $1 * 1000) }
+        }
     }
 
     init(
@@ -43,24 +63,49 @@ struct ServeBenchResult: Encodable {
         requestThroughput = Double(completed) / seconds
         outputThroughput = Double(totalOutputTokens) / seconds
         totalTokenThroughput = Double(totalInputTokens + totalOutputTokens) / seconds
-        requestGoodput =
-            objectives.isEmpty
-            ? nil
-            : Double(
-                good.count { objectives.areMet(firstToken: $0.firstToken, perToken: $0.perToken, total: $0.total) })
-                / seconds
-        func latency(_ key: String, _ title: String, _ values: [Double]) -> Latency {
-            Latency(key: key, title: title, values: Percentiles(values.map { $0 * 1000 }))
+        let met = good.count { sample in
+            guard let firstToken = sample.firstToken else { return false }
+            return objectives.areMet(firstToken: firstToken, perToken: sample.perToken, total: sample.total)
         }
+        requestGoodput = objectives.isEmpty ? nil : Double(met) / seconds
+        maxOutputTokensPerSecond = Self.busiestSecond(good)
+        maxConcurrentRequests = Self.peakConcurrency(good)
         latencies = [
-            latency("ttft", "Time to First Token", good.map(\.firstToken)),
-            latency("tpot", "Time per Output Token (excl. 1st token)", good.compactMap(\.perToken)),
-            latency("itl", "Inter-token Latency", good.flatMap(\.gaps)),
-            latency("e2el", "End-to-end Latency", good.map(\.total)),
+            Latency("ttft", "Time to First Token", good.compactMap(\.firstToken)),
+            Latency("tpot", "Time per Output Token (excl. 1st token)", good.compactMap(\.perToken)),
+            Latency("itl", "Inter-token Latency", good.flatMap(\.gaps)),
+            Latency("e2el", "End-to-end Latency", good.map(\.total)),
         ]
         var counts: [String: Int] = [:]
         for sample in samples { if let error = sample.error { counts[error, default: 0] += 1 } }
         errors = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
+    }
+
+    /// Seconds are counted from when the first request was sent.
+    private static func busiestSecond(_ samples: [ServeBench.Sample]) -> Int {
+        guard let start = samples.map(\.start).min() else { return 0 }
+        var counts: [Int: Int] = [:]
+        for sample in samples {
+            guard var time = sample.firstToken else { continue }
+            time += (sample.start - start).seconds
+            counts[Int(time), default: 0] += 1
+            for gap in sample.gaps {
+                time += gap
+                counts[Int(time), default: 0] += 1
+            }
+        }
+        return counts.values.max() ?? 0
+    }
+
+    private static func peakConcurrency(_ samples: [ServeBench.Sample]) -> Int {
+        let changes = samples.flatMap { [($0.start, 1), ($0.start + .seconds($0.total), -1)] }
+        var (current, peak) = (0, 0)
+        // Whoever leaves makes room for who comes at the same moment.
+        for (_, change) in changes.sorted(by: { $0 < $1 }) {
+            current += change
+            peak = max(peak, current)
+        }
+        return peak
     }
 
     // MARK: Text
@@ -84,14 +129,14 @@ struct ServeBenchResult: Encodable {
         add("Request throughput (req/s):", requestThroughput)
         if let requestGoodput { add("Request goodput (req/s):", requestGoodput) }
         add("Output token throughput (tok/s):", outputThroughput)
+        add("Peak output token throughput (tok/s):", Double(maxOutputTokensPerSecond))
+        add("Peak concurrent requests:", Double(maxConcurrentRequests))
         add("Total token throughput (tok/s):", totalTokenThroughput)
         for latency in latencies {
-            guard let values = latency.values else { continue }
             lines.append(Self.centered(latency.title, "-"))
-            let name = latency.key.uppercased()
-            add("Mean \(name) (ms):", values.mean)
-            add("Median \(name) (ms):", values.p50)
-            add("P99 \(name) (ms):", values.p99)
+            for (name, value) in latency.values where ["mean", "median", "p99"].contains(name) {
+                add("\(name.capitalized) \(latency.key.uppercased()) (ms):", value)
+            }
         }
         lines.append(String(repeating: "=", count: Self.width))
         return lines.joined(separator: "\n") + "\n"
@@ -118,20 +163,26 @@ struct ServeBenchResult: Encodable {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(completed, forKey: Key("completed"))
         try container.encode(failed, forKey: Key("failed"))
-        try container.encodeIfPresent(requestRate, forKey: Key("request_rate"))
-        try container.encodeIfPresent(maxConcurrency, forKey: Key("max_concurrency"))
+        // JSON has no infinity.
+        if let requestRate {
+            try container.encode(requestRate, forKey: Key("request_rate"))
+        } else {
+            try container.encode("inf", forKey: Key("request_rate"))
+        }
+        try container.encode(maxConcurrency, forKey: Key("max_concurrency"))
         try container.encode(duration, forKey: Key("duration"))
         try container.encode(totalInputTokens, forKey: Key("total_input_tokens"))
         try container.encode(totalOutputTokens, forKey: Key("total_output_tokens"))
         try container.encode(requestThroughput, forKey: Key("request_throughput"))
-        try container.encodeIfPresent(requestGoodput, forKey: Key("request_goodput"))
+        try container.encode(requestGoodput, forKey: Key("request_goodput"))
         try container.encode(outputThroughput, forKey: Key("output_throughput"))
         try container.encode(totalTokenThroughput, forKey: Key("total_token_throughput"))
+        try container.encode(maxOutputTokensPerSecond, forKey: Key("max_output_tokens_per_s"))
+        try container.encode(maxConcurrentRequests, forKey: Key("max_concurrent_requests"))
         for latency in latencies {
-            guard let values = latency.values else { continue }
-            for (name, value) in [
-                ("mean", values.mean), ("median", values.p50), ("p90", values.p90), ("p99", values.p99),
-            ] { try container.encode(value, forKey: Key("\(name)_\(latency.key)_ms")) }
+            for (name, value) in latency.values {
+                try container.encode(value, forKey: Key("\(name)_\(latency.key)_ms"))
+            }
         }
     }
 }

@@ -46,6 +46,9 @@ struct RequestTrace: Equatable {
         return trace
     }
 
+    /// Requests per second that a clock can keep apart, and that come to an end.
+    static let rates = 1e-6...1e6
+
     static func poissonArrivals(count: Int, rate: Double, seed: UInt64) -> [Double] {
         var random = SplitMix64(seed: seed)
         let gaps = (0..<count).map { _ in -log(1 - Double.random(in: 0..<1, using: &random)) }
