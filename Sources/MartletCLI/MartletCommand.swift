@@ -42,6 +42,7 @@ struct MartletCommand: AsyncParsableCommand {
         if arguments.starts(with: ["bench", "serve"]) {
             return try parseAsRoot(["bench serve"] + arguments.dropFirst(2))
         }
+        if arguments == ["help", "bench", "serve"] { return try parseAsRoot(["help", "bench serve"]) }
         guard arguments.first == ServeCommand.configuration.commandName else { return try parseAsRoot(arguments) }
         let settings = try ServeSettings(arguments: Array(arguments.dropFirst()), environment: environment)
         for warning in settings.warnings { Terminal.warn("martlet: warning: " + warning.singleLine) }

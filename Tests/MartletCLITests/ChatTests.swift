@@ -30,6 +30,26 @@ import Testing
         #expect(ChatCommand("/show template") == .show(.template))
     }
 
+    @Test(
+        arguments: [
+            (#""a b" c"#, ["a b", "c"]), (#""say \"hi\"" "\\" "1\n2""#, ["say \"hi\"", "\\", "1\n2"]), ("\"\"", [""]),
+            (#"a"b \n"#, [#"a"b"#, #"\n"#]), (#""\d+""#, [#"\d+"#]), (#"  "\\n"  "#, [#"\n"#]),
+        ] as [(String, [String])])
+    func quotedValues(text: String, values: [String]) throws {
+        let command = ChatCommand("/set parameter stop \(text)")
+        #expect(command == .set(parameter: "stop", values: values))
+        // What is echoed can be typed again.
+        let echoed = ChatParameter.confirmation("stop", values)
+        let typed = echoed.dropFirst("stop is ".count).dropLast(" now.".count)
+        #expect(ChatCommand("/set parameter stop \(typed)") == command)
+        #expect(!echoed.contains("\n"))
+    }
+
+    @Test(arguments: [#""a"#, #""a\""#, #""a"b"#, #"x "a b"#, "\"\"\\"])
+    func quotesThatAreNotClosed(text: String) {
+        #expect(ChatCommand("/set parameter stop \(text)") == .invalid("a quote is not closed"))
+    }
+
     @Test(arguments: ["/", "/nope", "/set", "/set parameter", "/set parameter seed", "/set system", "/show all"])
     func invalid(line: String) {
         guard case .invalid(let hint) = ChatCommand(line) else {
@@ -46,6 +66,11 @@ import Testing
         for name in ChatParameter.names { try ChatParameter.set(name, ["1"], in: &parameters) }
         #expect(parameters.seed == 1 && parameters.maxTokens == 1 && parameters.stop == ["1"] && parameters.topK == 1)
         #expect(ChatParameter.text(parameters).split(separator: "\n").count == ChatParameter.names.count)
+    }
+
+    @Test func numbersAreEchoedAsTheyAre() {
+        #expect(ChatParameter.confirmation("top_p", ["0.5"]) == "top_p is 0.5 now.")
+        #expect(ChatParameter.confirmation("stop", ["a b", "c"]) == #"stop is "a b" "c" now."#)
     }
 
     @Test func badValuesChangeNothing() {

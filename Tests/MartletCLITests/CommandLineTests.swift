@@ -14,6 +14,32 @@ struct CommandLineTests {
         #expect(help.text.contains("--max-tokens"))
     }
 
+    /// The one command of two words.
+    @Test func helpKnowsBenchServe() throws {
+        let help = try CommandLineProgram.run("help", "bench", "serve")
+        #expect(help.status == 0 && help.text.contains("--num-prompts"), "\(help.error)")
+        #expect(try CommandLineProgram.run("help", "bench").text.contains("--ladder"))
+    }
+
+    // In our words, not in those of a library.
+
+    @Test func anImageThatCannotBeReadIsNamed() throws {
+        let folder = try TemporaryFolder()
+        try folder.write(Data(GGUFBuilder.llama().build()), to: "m.gguf")
+        let result = try CommandLineProgram.run("run", folder.path + "/m.gguf", "x", "--image", "/tmp")
+        #expect(result.status == 1 && result.error == "martlet: error: cannot read /tmp: Is a directory\n")
+    }
+
+    @Test(.enabled(if: SharedFixtures.smolLM2 != nil, "the default model is absent: run 'make model'"))
+    func aHostThatIsNotKnownIsNamed() throws {
+        let result = try CommandLineProgram.run(
+            "serve", CommandLineProgram.model, "--host", "nosuch.invalid", "--port", "8123")
+        #expect(result.status == 1)
+        #expect(
+            result.errorLines.last == "martlet: error: cannot listen at nosuch.invalid:8123: the host is not known",
+            "\(result.error)")
+    }
+
     static let failures: [[String]] = [
         ["show", "/nonexistent/model.gguf"], ["show", "no-such-model"], ["bogus"], ["run", "--top-k", "many"],
         ["tokenize"], ["logits", "x.gguf", "-o", "y"], ["perplexity", "x.gguf", "y", "--context", "1"],
@@ -23,6 +49,8 @@ struct CommandLineTests {
         ["quantize", "a", "b", "--method", "awq"], ["quantize", "a", "b", "--method", "rtn", "--bits", "5"],
         ["quantize", "a", "b", "--method", "rtn", "--desc-act"], ["quantize", "/nonexistent", "b", "--method", "rtn"],
         ["eval", "x.gguf", "--text", "y", "--context", "1"], ["eval", "--text", "y"],
+        ["bench", "x.gguf", "--requests", "1", "--rate", "1e-19"],
+        ["bench", "x.gguf", "--requests", "1", "--rate", "inf"],
     ]
 
     @Test(arguments: failures) func errorsAreOneLineAndAStatus(arguments: [String]) throws {

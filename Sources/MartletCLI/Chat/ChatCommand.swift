@@ -39,9 +39,11 @@ enum ChatCommand: Equatable {
     private static func set(_ words: ArraySlice<Substring>, _ rest: Substring) -> ChatCommand {
         switch words.first {
         case "parameter":
-            let values = words.dropFirst(2).map { unquoted($0) }
-            guard let name = words.dropFirst().first, !values.isEmpty else { break }
-            return .set(parameter: String(name), values: values)
+            guard let values = quotedWords(rest.dropFirst("parameter".count)) else {
+                return .invalid("a quote is not closed")
+            }
+            guard let name = values.first, values.count > 1 else { break }
+            return .set(parameter: name, values: Array(values.dropFirst()))
         case "system":
             let text = rest.dropFirst("system".count).drop(while: \.isWhitespace)
             guard !text.isEmpty else { break }
@@ -51,6 +53,45 @@ enum ChatCommand: Equatable {
         default: break
         }
         return .invalid("/set parameter NAME VALUE, /set system TEXT, /set verbose or /set quiet")
+    }
+
+    /// The words of a text; those that begin with a quote end with one, and may hold spaces, \", \\ and \n.
+    ///
+    /// - Returns: nil where a quote is not closed, or something sticks to it.
+    private static func quotedWords(_ text: Substring) -> [String]? {
+        var words: [String] = []
+        var rest = text.drop(while: \.isWhitespace)
+        while let first = rest.first {
+            if first == "\"" {
+                rest.removeFirst()
+                guard let word = endOfQuote(&rest), rest.first?.isWhitespace ?? true else { return nil }
+                words.append(word)
+            } else {
+                words.append(String(rest.prefix { !$0.isWhitespace }))
+                rest = rest.drop { !$0.isWhitespace }
+            }
+            rest = rest.drop(while: \.isWhitespace)
+        }
+        return words
+    }
+
+    /// Takes everything up to the quote that closes this one; nil where none does.
+    private static func endOfQuote(_ rest: inout Substring) -> String? {
+        var word = ""
+        while let character = rest.popFirst() {
+            switch character {
+            case "\"": return word
+            case "\\":
+                guard let escaped = rest.popFirst() else { return nil }
+                switch escaped {
+                case "n": word.append("\n")
+                case "\"", "\\": word.append(escaped)
+                default: word += "\\\(escaped)"
+                }
+            default: word.append(character)
+            }
+        }
+        return nil
     }
 
     private static func unquoted(_ text: Substring) -> String {
@@ -65,6 +106,7 @@ enum ChatCommand: Equatable {
         /set parameter NAME VALUE     \(ChatParameter.names.prefix(5).joined(separator: ", ")),
                                       \(ChatParameter.names[5..<8].joined(separator: ", ")),
                                       \(ChatParameter.names[8...].joined(separator: ", "))
+                                      "…" holds spaces, and \\n, \\" and \\\\ in it a line's end, a quote and a backslash
         /set verbose, /set quiet      timings after each answer, or none
         /show [info|parameters|system|template]
         /clear                        forgets the conversation

@@ -109,7 +109,7 @@ final class ChatLoop {
         case .set(let name, let values):
             do {
                 try ChatParameter.set(name, values, in: &parameters)
-                try say("\(name) is \(values.joined(separator: " ")) now.")
+                try say(ChatParameter.confirmation(name, values))
             } catch {
                 Terminal.warn("martlet: error: " + String(describing: error).singleLine + "\n")
             }

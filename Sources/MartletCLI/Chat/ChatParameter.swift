@@ -39,6 +39,12 @@ enum ChatParameter {
         return number
     }
 
+    /// What was set, for the person who did.
+    static func confirmation(_ name: String, _ values: [String]) -> String {
+        let isText = ["stop", "bad_words"].contains(name)
+        return "\(name) is \(isText ? quoted(values) : values.joined(separator: " ")) now."
+    }
+
     /// A line for each parameter.
     static func text(_ parameters: SamplingParameters) -> String {
         let values = [
@@ -53,5 +59,11 @@ enum ChatParameter {
         }.joined()
     }
 
-    private static func quoted(_ strings: [String]) -> String { strings.map { "\"\($0)\"" }.joined(separator: " ") }
+    /// As `/set parameter` takes them.
+    static func quoted(_ strings: [String]) -> String {
+        strings.map { text in
+            let escaped = text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+            return "\"\(escaped)\""
+        }.joined(separator: " ")
+    }
 }

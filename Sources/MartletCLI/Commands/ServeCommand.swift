@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import Martlet
 import MartletServer
+import NIOCore
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -172,6 +173,10 @@ struct ServeCommand: AsyncParsableCommand {
             onListening: { Terminal.warn("listening at \(place($0)), loading \(name)") },
             onReady: { [unixSocket] in Terminal.warn("\(name) at \(place($0))\(unixSocket == nil ? "/v1" : "")") },
             load: { [load, engine] in try await ModelLoading.engine(path, load, engine, progress: $0) })
-        try await server.runUntilSignalled()
+        do {
+            try await server.runUntilSignalled()
+        } catch is SocketAddressError.UnknownHost {
+            throw CommandFailure("cannot listen at \(options.hostInURL):\(port): the host is not known")
+        }
     }
 }

@@ -7,20 +7,6 @@ enum ImageFile {
     ///
     /// - Throws: `CommandFailure` for files that can't be read or are too large to be images.
     static func read(_ path: String) throws -> Data {
-        do {
-            let handle = try FileHandle(forReadingFrom: URL(filePath: path))
-            defer { try? handle.close() }
-            let file = try handle.read(upToCount: sizeLimit + 1) ?? Data()
-            guard file.count <= sizeLimit else {
-                throw CommandFailure("\(path) has more than \(sizeLimit >> 20) MB, too many for an image")
-            }
-            return file
-        } catch let failure as CommandFailure {
-            throw failure
-        } catch {
-            throw CommandFailure("can't read the image \(path): \(error.localizedDescription)")
-        }
+        Data(try InputFile.readFile(path, limit: ImageLimits.default.bytes))
     }
-
-    private static let sizeLimit = ImageLimits.default.bytes
 }
