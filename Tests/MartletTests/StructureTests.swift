@@ -117,7 +117,8 @@ import Testing
     @Test func structuresAreKeptWhileTheyFit() async throws {
         var model = TinyModelFolder()
         model.files["tokenizer.json"] = Data(ContinuationTests.tokenizer.utf8)
-        let tokenizer = try await LLM.load(model.write().path).tokenizer
+        let folder = try model.write()
+        let tokenizer = try await LLM.load(folder.path).tokenizer
         for (mostMemory, isKept) in [(1, false), (128 << 20, true)] {
             let cache = GrammarCache(tokenizer, mostMemory: mostMemory)
             let first = try await cache.grammar(.choice(["a"]), RequestTerms())

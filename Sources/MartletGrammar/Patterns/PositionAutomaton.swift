@@ -41,10 +41,12 @@ struct PositionAutomaton {
             for part in parts { targets.append(try node(part, next, &builder)) }
             return try split(targets, &builder)
         case .repetition(let part, let atLeast, let atMost):
+            let exit = next
             var next = next
             if let atMost {
+                // Whoever goes through one of these no more goes through none of the rest.
                 for _ in atLeast..<max(atLeast, atMost) {
-                    next = try split([try node(part, next, &builder), next], &builder)
+                    next = try split([try node(part, next, &builder), exit], &builder)
                 }
             } else {
                 let loop = try add(.split([]), &builder)

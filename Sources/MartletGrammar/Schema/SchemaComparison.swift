@@ -6,13 +6,16 @@ struct SchemaComparison {
 
     private static let deepest = 4
 
+    /// - Parameter types: of the values in question.
     /// - Throws: `unsupported` where alternatives may overlap.
     mutating func checkDisjoint(
-        _ alternatives: [Subschema], _ builder: inout AutomatonBuilder
+        _ alternatives: [Subschema], among types: Set<JSONType>, _ builder: inout AutomatonBuilder
     ) throws(GrammarError) {
         var all: [SchemaConstraints] = []
         for alternative in alternatives {
-            all.append(try reader.constraints([alternative], &builder))
+            var constraints = try reader.constraints([alternative], &builder)
+            constraints.types.formIntersection(types)
+            all.append(constraints)
         }
         for second in all.indices {
             try builder.charge(second)

@@ -146,7 +146,7 @@ struct SchemaCompiler {
         let group = rest.groups.removeFirst()
         if group.isExclusive {
             var comparison = SchemaComparison(reader: reader)
-            try comparison.checkDisjoint(group.alternatives, &builder)
+            try comparison.checkDisjoint(group.alternatives, among: constraints.types, &builder)
         }
         alternatives += group.alternatives.count
         guard alternatives <= reader.limits.alternatives else {
@@ -241,12 +241,14 @@ struct SchemaCompiler {
             return try ScalarAutomaton(.alternation(texts.map(Pattern.text)), &builder)
         }
         guard constraints.groups.isEmpty else {
-            let (alternatives, rest) = try firstGroup(of: constraints, &builder)
+            var strings = constraints
+            strings.types = [.string]
+            let (alternatives, rest) = try firstGroup(of: strings, &builder)
             var result = try ScalarAutomaton(.nothing, &builder)
             for alternative in alternatives {
                 var all = rest
                 try reader.gather(alternative, into: &all, &builder)
-                result = try result.union(strings(all, &builder), &builder)
+                result = try result.union(self.strings(all, &builder), &builder)
             }
             return result
         }

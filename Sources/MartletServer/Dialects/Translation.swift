@@ -27,6 +27,11 @@ struct FieldNames: Sendable {
     /// The caller's name for the place of a value ("messages[1].content").
     func original(_ path: String) -> String {
         if let name = fields[path] { return name }
+        if let name = fields.keys.filter({ path.hasPrefix($0 + ".") }).max(by: { $0.count < $1.count }),
+            let original = fields[name]
+        {
+            return original + path.dropFirst(name.count)
+        }
         let root = path.prefix { $0 != "." && $0 != "[" }
         let rest = path.dropFirst(root.count)
         if root == "messages", let end = rest.firstIndex(of: "]"), let index = Int(rest[..<end].dropFirst()),
