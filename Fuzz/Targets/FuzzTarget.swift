@@ -53,12 +53,23 @@ nonisolated(unsafe) private var sink = 0
         return target
     }()
 
-    /// libFuzzer's start. With MARTLET_SEEDS it writes the target's seeds to that folder, and ends.
+    /// libFuzzer's start. With MARTLET_SEEDS it writes the target's seeds to that folder, and ends. Otherwise it adds the
+    /// target's longest input to the options.
     @_cdecl("LLVMFuzzerInitialize")
     public func initialize(
-        _: UnsafeMutablePointer<CInt>, _: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>>>
+        _ count: UnsafeMutablePointer<CInt>,
+        _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>
     ) -> CInt {
-        guard let folder = ProcessInfo.processInfo.environment["MARTLET_SEEDS"] else { return 0 }
+        guard let folder = ProcessInfo.processInfo.environment["MARTLET_SEEDS"] else {
+            let given = UnsafeBufferPointer(start: arguments.pointee, count: Int(count.pointee))
+            let all = Array(given) + [strdup("-max_len=\(chosen.longest)"), nil]
+            // For as long as the process runs.
+            let copy = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: all.count)
+            copy.initialize(from: all, count: all.count)
+            arguments.pointee = copy
+            count.pointee += 1
+            return 0
+        }
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             for (index, seed) in try chosen.seeds().enumerated() {
