@@ -51,13 +51,38 @@ struct ProxySettings: Sendable {
     func proxy(for url: URL) -> Proxy? {
         let isSecure = url.scheme?.lowercased() == "https"
         guard let proxy = isSecure ? https : http, let host = url.host()?.lowercased() else { return nil }
-        if host == "localhost" || host.hasPrefix("127.") || host == "::1" { return nil }
+        let address = Self.bytes(host)
+        if host == "localhost" || address?.first == 127 && address?.count == 4 || host == "::1" { return nil }
         let port = url.port ?? (isSecure ? 443 : 80)
         let isExcepted = exceptions.contains { entry in
             let name = entry.hasSuffix(":\(port)") ? String(entry.dropLast("\(port)".count + 1)) : entry
             return name == "*" || host == name || host.hasSuffix("." + name)
+                || address.map { Self.isIn(entry, $0) } ?? false
         }
         return isExcepted ? nil : proxy
+    }
+
+    /// Whether an address lies in a network such as 10.0.0.0/8 (RFC 4632) or fd00::/8.
+    private static func isIn(_ network: String, _ address: [UInt8]) -> Bool {
+        let parts = network.split(separator: "/")
+        guard parts.count == 2, let start = bytes(String(parts[0])), start.count == address.count,
+            let bits = Int(parts[1]), (0...8 * start.count).contains(bits)
+        else { return false }
+        return start.indices.allSatisfy { index in
+            let own = min(max(bits - 8 * index, 0), 8)
+            return (start[index] ^ address[index]) >> (8 - own) == 0
+        }
+    }
+
+    /// Of an IPv4 or IPv6 address; nil for what is none.
+    private static func bytes(_ host: String) -> [UInt8]? {
+        for (family, count) in [(AF_INET, 4), (AF_INET6, 16)] {
+            var bytes = [UInt8](repeating: 0, count: count)
+            if inet_pton(family, host.trimmingCharacters(in: CharacterSet(charactersIn: "[]")), &bytes) == 1 {
+                return bytes
+            }
+        }
+        return nil
     }
 }
 

@@ -113,6 +113,11 @@ import Testing
             first, id(line: 2), id(text: "x "), id("model"), id { $0.compute = .f32 }, id { $0.kvType = .int8 },
             id { $0.quantization = .int4 }, id { $0.contextLength = 5 },
         ]
+        // The batch itself may lie beside the model.
+        let before = id("model")
+        try folder.write("x", to: "model/requests.jsonl")
+        try folder.write("x", to: "model/requests.output.jsonl")
+        #expect(id("model") == before)
         try folder.write("other", to: "m.gguf")
         all.append(id())
         try folder.write("{ }", to: "model/config.json")

@@ -84,6 +84,7 @@ struct ServeSettingsTests {
         ])
         #expect(command.maxConnections == 5 && command.readTimeout == 2.5 && command.maxQueuedTokens == 100)
         #expect(command.maxBodyMemory == 16)
+        #expect(try Self.serve(["--max-body", "512"]).maxBodyMemory == nil)
         for (option, value) in [
             ("max-connections", "0"), ("read-timeout", "0"), ("max-queued-tokens", "0"), ("max-body-memory", "15"),
         ] {

@@ -112,6 +112,17 @@ struct SchemaValueTests {
         }
     }
 
+    /// Only numbers that may be read as the bound are left out, and not even those where there are no others.
+    @Test(arguments: [
+        (#""exclusiveMinimum": 0, "exclusiveMaximum": 1000000000000000"#, ["0.5", "3.14", "999999999999999"]),
+        (#""exclusiveMaximum": 1000000000000"#, ["0.125", "-0.5", "999999999999.125"]),
+        (#""exclusiveMinimum": 999999999999999, "exclusiveMaximum": 1000000000000000"#, ["999999999999999.5"]),
+        (#""exclusiveMinimum": 0.1234567890123451, "exclusiveMaximum": 0.1234567890123459"#, ["0.1234567890123455"]),
+    ])
+    func excludedBoundsLeaveTheRest(_ bounds: String, _ numbers: [String]) throws {
+        try Self.expect(#"{"type": "number", \#(bounds)}"#, takes: numbers, not: ["1e99", "1000000000000000"])
+    }
+
     /// A schema may refer to itself inside of alternatives that other keywords narrow.
     @Test func narrowedAlternativesMayBeRecursive() throws {
         func nested(_ count: Int, _ inner: String) -> String {

@@ -33,6 +33,9 @@ import Testing
             ("*", "https://b.example", true), ("b.example:443", "https://b.example", true),
             ("b.example:8443", "https://b.example", false), ("b.example:8443", "https://b.example:8443", true),
             ("10.0.0.1", "https://10.0.0.1", true), ("", "https://b.example", false),
+            ("10.0.0.0/8", "https://10.1.2.3", true), ("10.1.0.0/15", "https://10.2.2.3", false),
+            ("10.0.0.0/33", "https://10.0.0.0", false), ("fd00::/8", "https://[fd12::1]", true),
+            ("fd00::/8", "https://10.1.2.3", false), ("x", "https://127.example.org", false),
             ("x", "https://127.0.0.1:5", true), ("x", "https://localhost", true),
         ])
     func hostsWithoutOne(_ exceptions: String, _ address: String, _ isDirect: Bool) throws {

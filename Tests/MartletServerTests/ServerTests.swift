@@ -322,13 +322,15 @@ struct ServerTests {
             let models = try await Self.get(port, "/v1/models", origin)
             #expect(models.status == 200)
             #expect(models.headers["access-control-allow-origin"] == "https://chat.example.org")
-            let preflight = HTTPClient.request(
-                "OPTIONS", "/v1/chat/completions",
-                headers: origin.merging([
-                    "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization",
-                ]) { $1 })
-            let answer = try await HTTPClient.exchange(port: port, preflight)
-            #expect(answer.status == 204 && answer.headers["access-control-allow-headers"] == "authorization")
+            for path in ["/v1/chat/completions", "/ready"] {
+                let preflight = HTTPClient.request(
+                    "OPTIONS", path,
+                    headers: origin.merging([
+                        "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization",
+                    ]) { $1 })
+                let answer = try await HTTPClient.exchange(port: port, preflight)
+                #expect(answer.status == 204 && answer.headers["access-control-allow-headers"] == "authorization")
+            }
             let other = try await Self.get(port, "/v1/models", ["Origin": "https://evil.example.org"])
             #expect(other.status == 403 && other.headers["access-control-allow-origin"] == nil)
         }

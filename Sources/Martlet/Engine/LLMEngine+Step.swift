@@ -124,14 +124,14 @@ extension LLMEngine {
                 guard let token, scheduler.running[entry.index].isDrafted(token, at: position) else { break }
             }
             firstRow += entry.drawCount
-            prepareMask(of: request, entry.id)
+            prepareMask(of: request)
         }
     }
 
     /// While the model computes the next step, another thread finds out what may be drawn in it.
-    private func prepareMask(of request: ActiveRequest, _ id: RequestID) {
+    private func prepareMask(of request: ActiveRequest) {
         guard let matcher = request.sampling.matcher, !matcher.hasPreparedMask else { return }
-        maskThreads.run(for: id, in: request.masking) { matcher.prepareMask() }
+        maskThreads.run(in: request.masking) { matcher.prepareMask() }
     }
 
     /// Waits for the mask of a request's next token where it is not there yet. It takes long where a structure admits nearly all of a

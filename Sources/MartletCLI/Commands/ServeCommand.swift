@@ -71,8 +71,12 @@ struct ServeCommand: AsyncParsableCommand {
     var maxConnections = ServerOptions().maxConnections
     @Option(help: "Seconds that a request's body may take to arrive; 408 beyond.")
     var readTimeout: Double = 30
-    @Option(help: "MiB of the bodies of all requests that have no answer yet; 503 beyond.")
-    var maxBodyMemory = ServerOptions().bodyMemory >> 20
+    @Option(
+        help: """
+            MiB of the bodies of all requests that have no answer yet; 503 beyond. Default: \(ServerOptions().bodyMemory >> 20), or \
+            --max-body where that is more.
+            """)
+    var maxBodyMemory: Int?
     @Option(help: "Seconds that a request may take in all; 408 beyond. Default: no limit.")
     var requestTimeout: Double?
     @Option(help: "Seconds that a request may wait for its turn; 503 beyond. Default: no limit.")
@@ -101,7 +105,7 @@ struct ServeCommand: AsyncParsableCommand {
         guard (1...1 << 40).contains(maxQueuedTokens) else {
             throw ValidationError("--max-queued-tokens must be 1 to \(1 << 40)")
         }
-        guard maxBodyMemory >= requestLimits.maxBody, maxBodyMemory <= 1 << 20 else {
+        if let maxBodyMemory, maxBodyMemory < requestLimits.maxBody || maxBodyMemory > 1 << 20 {
             throw ValidationError("--max-body-memory must be --max-body (\(requestLimits.maxBody)) to \(1 << 20)")
         }
         guard (0...86_400).contains(drainTimeout) else { throw ValidationError("--drain-timeout must be 0 to 86400") }
@@ -149,7 +153,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.queueTimeout = queueTimeout.map { .seconds($0) }
         options.readTimeout = .seconds(readTimeout)
         options.maxConnections = maxConnections
-        options.bodyMemory = maxBodyMemory << 20
+        options.bodyMemory = max(maxBodyMemory.map { $0 << 20 } ?? options.bodyMemory, requestLimits.maxBody << 20)
         options.modelNames = names.names(of: path)
         options.limits = requestLimits.limits
         options.refusesUnknownFields = strict

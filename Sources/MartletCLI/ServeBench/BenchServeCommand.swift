@@ -122,12 +122,13 @@ struct BenchServeCommand: AsyncParsableCommand {
     ) throws -> (first: ServeBenchRequest, load: [ServeBenchRequest]) {
         let settings = ServeBenchRequest.Settings(
             model: model, usesChat: endpoint == .chat, ignoresEnd: ignoreEos)
+        // Another prompt than those that are measured: a server may keep what it has computed.
         let first: ServeBenchRequest
         var load: [ServeBenchRequest]
         if let dataset {
             load = try ServeBenchRequest.dataset(
-                path: dataset, count: numPrompts, output: outputLen.values, seed: seed, settings)
-            first = load[0]
+                path: dataset, count: numPrompts + 1, output: outputLen.values, seed: seed, settings)
+            first = load.removeLast()
         } else {
             // As for the engine alone (`martlet bench --requests`), so that the two can be compared.
             let size = vocabulary ?? 32_000
@@ -138,7 +139,6 @@ struct BenchServeCommand: AsyncParsableCommand {
                 ).requests.map { ServeBenchRequest($0, settings) }
             }
             load = random(numPrompts, seed: seed)
-            // Another prompt than those that are measured: a server may keep what it has computed.
             first = random(1, seed: ~seed)[0]
         }
         if requestRate.isFinite {

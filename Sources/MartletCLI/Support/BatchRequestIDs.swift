@@ -8,12 +8,16 @@ struct BatchRequestIDs {
     private let prefix: Data
 
     /// - Parameters:
-    ///   - model: the path of a GGUF file or of a model's folder. Its files count by name, size and date: they are too large
-    ///     to be read for this.
+    ///   - model: the path of a GGUF file or of a model's folder. The files that are read of it count by name, size and date:
+    ///     they are too large to be read for this.
     ///   - options: of them only what changes answers. They are equal on any number of threads and in any company.
     init(model: String, options: LoadOptions) {
         let path = URL(filePath: model).resolvingSymlinksInPath()
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: path.path))?.filter { !$0.hasPrefix(".") }
+        // The batch itself may lie in the folder, too.
+        let kinds = ["safetensors", "json", "jinja", "model", "txt"]
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: path.path))?.filter { name in
+            !name.hasPrefix(".") && kinds.contains { name.hasSuffix("." + $0) }
+        }
         let files = names?.sorted().map { path.appending(path: $0) } ?? [path]
         var parts = [
             "\(options.compute)", "\(options.quantization.map { "\($0)" } ?? "")",

@@ -22,6 +22,8 @@ struct NumberRange {
         var position: Int
         var comparison: Comparison
         var remainder: Int
+        /// Digits that there may be behind the point.
+        var mostFractionDigits: Int
     }
 
     func nodes(
@@ -30,8 +32,7 @@ struct NumberRange {
         var targets: [AutomatonBuilder.NodeID] = []
         if upper.map({ !$0.value.isNegative }) ?? true {
             let from = lower.flatMap { $0.value.isNegative ? nil : $0 }
-            var digits = Digits(range: self, lower: from, upper: upper, next: next)
-            targets.append(try digits.magnitude(&builder))
+            targets.append(try magnitude(from, upper, &builder, next))
         }
         if lower.map({ $0.value.isNegative }) ?? true {
             // Of numbers below 0 the magnitude runs the other way.
@@ -40,10 +41,24 @@ struct NumberRange {
                 from = NumberBound(value: upper.value.magnitude, isInclusive: upper.isInclusive)
             }
             let to = lower.map { NumberBound(value: $0.value.magnitude, isInclusive: $0.isInclusive) }
-            var digits = Digits(range: self, lower: from, upper: to, next: next)
-            targets.append(try builder.literal("-", digits.magnitude(&builder)))
+            targets.append(try builder.literal("-", magnitude(from, to, &builder, next)))
         }
         return try builder.choice(targets)
+    }
+
+    private func magnitude(
+        _ lower: NumberBound?, _ upper: NumberBound?, _ builder: inout AutomatonBuilder,
+        _ next: AutomatonBuilder.NodeID
+    ) throws(GrammarError) -> AutomatonBuilder.NodeID {
+        // A Double tells numbers of 15 digits apart; one of more might be read as the bound that it must not be.
+        let excludes = [lower, upper].contains { $0.map { !$0.isInclusive && !$0.value.isZero } ?? false }
+        var digits = Digits(
+            range: self, lower: lower, upper: upper, mostDigits: excludes ? Self.exactDigits : nil, next)
+        let node = try digits.magnitude(&builder)
+        guard excludes, node == builder.failure else { return node }
+        // The bounds are nearer to each other than that.
+        digits = Digits(range: self, lower: lower, upper: upper, mostDigits: nil, next)
+        return try digits.magnitude(&builder)
     }
 
     /// Magnitudes between two that are not negative.
@@ -52,21 +67,22 @@ struct NumberRange {
         let lower: NumberBound?
         let upper: NumberBound?
         let next: AutomatonBuilder.NodeID
+        /// Before and behind the point together; nil where it does not matter.
+        private let mostDigits: Int?
         private let mostFractionDigits: Int
         private var known: [Key: AutomatonBuilder.NodeID] = [:]
 
-        init(range: NumberRange, lower: NumberBound?, upper: NumberBound?, next: AutomatonBuilder.NodeID) {
+        init(
+            range: NumberRange, lower: NumberBound?, upper: NumberBound?, mostDigits: Int?,
+            _ next: AutomatonBuilder.NodeID
+        ) {
             self.range = range
             self.lower = lower
             self.upper = upper
+            self.mostDigits = mostDigits
             self.next = next
-            let bounds = [lower, upper].compactMap { $0 }
-            let most = max(NumberRange.digits, (bounds.map(\.value.fraction.count).max() ?? 0) + 1)
-            // A Double tells numbers of 15 digits apart; one of more might be read as the bound that it must not be.
-            let excluded = bounds.filter { !$0.isInclusive && !$0.value.isZero }
-            mostFractionDigits = excluded.reduce(most) {
-                max(0, min($0, NumberRange.exactDigits - $1.value.exponent))
-            }
+            let longest = [lower, upper].compactMap { $0?.value.fraction.count }.max() ?? 0
+            mostFractionDigits = max(NumberRange.digits, longest + 1)
         }
 
         mutating func magnitude(_ builder: inout AutomatonBuilder) throws(GrammarError) -> AutomatonBuilder.NodeID {
@@ -78,8 +94,12 @@ struct NumberRange {
                 let comparison = Comparison(
                     lower: digits.0.map { Self.compare(length, max($0.count, 1)) } ?? 1,
                     upper: digits.1.map { Self.compare(length, max($0.count, 1)) } ?? -1)
+                let most = mostDigits.map { max(0, min(mostFractionDigits, $0 - length)) } ?? mostFractionDigits
                 targets.append(
-                    try integer(Key(length: length, position: 0, comparison: comparison, remainder: 0), &builder))
+                    try integer(
+                        Key(
+                            length: length, position: 0, comparison: comparison, remainder: 0,
+                            mostFractionDigits: most), &builder))
             }
             return try builder.choice(targets)
         }
@@ -97,7 +117,9 @@ struct NumberRange {
             _ key: Key, _ builder: inout AutomatonBuilder
         ) throws(GrammarError) -> AutomatonBuilder.NodeID {
             guard !isHopeless(key.comparison) else { return builder.failure }
-            guard key.position < key.length else { return try fraction(0, key.comparison, key.remainder, &builder) }
+            guard key.position < key.length else {
+                return try fraction(0, key.comparison, key.remainder, most: key.mostFractionDigits, &builder)
+            }
             var place = key
             if key.comparison.lower != 0, key.comparison.upper != 0 {
                 // Only how many digits are left matters now, and whether a 0 may lead.
@@ -113,7 +135,8 @@ struct NumberRange {
                 let rest = try integer(
                     Key(
                         length: key.length, position: key.position + 1, comparison: comparison,
-                        remainder: (key.remainder * 10 + Int(digit)) % range.divisor), &builder)
+                        remainder: (key.remainder * 10 + Int(digit)) % range.divisor,
+                        mostFractionDigits: key.mostFractionDigits), &builder)
                 if rest != builder.failure { targets.append(try self.digit(digit, rest, &builder)) }
             }
             let node = try builder.choice(targets)
@@ -138,20 +161,21 @@ struct NumberRange {
 
         /// What may follow `count` digits behind the point.
         private mutating func fraction(
-            _ count: Int, _ comparison: Comparison, _ remainder: Int, _ builder: inout AutomatonBuilder
+            _ count: Int, _ comparison: Comparison, _ remainder: Int, most: Int, _ builder: inout AutomatonBuilder
         ) throws(GrammarError) -> AutomatonBuilder.NodeID {
             guard !isHopeless(comparison) else { return builder.failure }
-            let key = Key(length: -1, position: count, comparison: comparison, remainder: remainder)
+            let key = Key(
+                length: -1, position: count, comparison: comparison, remainder: remainder, mostFractionDigits: most)
             if let node = known[key] { return node }
             var targets: [AutomatonBuilder.NodeID] = []
             if mayEnd(count, comparison), remainder == 0 { targets.append(next) }
-            if !range.isInteger, count < mostFractionDigits {
+            if !range.isInteger, count < most {
                 var digits: [AutomatonBuilder.NodeID] = []
                 for digit in UInt8(0)...9 {
                     let comparison = compare(
                         digit,
                         with: { count < $0.value.fraction.count ? $0.value.fraction[count] : 0 }, comparison)
-                    let rest = try fraction(count + 1, comparison, remainder, &builder)
+                    let rest = try fraction(count + 1, comparison, remainder, most: most, &builder)
                     if rest != builder.failure { digits.append(try self.digit(digit, rest, &builder)) }
                 }
                 let more = try builder.choice(digits)

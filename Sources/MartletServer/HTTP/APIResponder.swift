@@ -96,6 +96,7 @@ struct APIResponder: HTTPResponder {
 
     private func route(_ request: Request, _ context: APIContext) async throws -> Response {
         let path = request.uri.path
+        if let response = access.preflight(request) { return response }
         // Who probes the server may know no name of it, and learns nothing.
         if path == "/health" || path == "/ready" {
             try Self.check(request, .get)
@@ -104,7 +105,6 @@ struct APIResponder: HTTPResponder {
             return Response(json: ServerState.ok)
         }
         try access.checkOrigin(request)
-        if let response = access.preflight(request) { return response }
         if path == "/", options.servesWebPage {
             try Self.check(request, .get)
             return Response(html: WebPage.html, policy: WebPage.policy)

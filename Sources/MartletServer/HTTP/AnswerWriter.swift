@@ -26,6 +26,7 @@ struct AnswerWriter: ResponseBodyWriter {
     }
 
     consuming func finish(_ trailers: HTTPFields?) async throws {
+        channel.triggerUserOutboundEvent(ConnectionBounds.AnswerIsWritten(), promise: nil)
         // Nothing, behind all that was written: it is done when that is.
         try await channel.writeAndFlush(HTTPResponsePart.body(ByteBuffer())).get()
         try await writer.finish(trailers)

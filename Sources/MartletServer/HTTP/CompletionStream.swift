@@ -26,9 +26,14 @@ final class CompletionStream: Sendable {
         _ request: CompletionRequest, on model: ServedModel, metrics: ServerMetrics,
         onBacklog: @escaping @Sendable () -> Void
     ) async throws {
-        try await request.prepare(on: model.llm)
-        let observers = request.prompts.map { _ in RequestObserver(metrics, request.parameters) }
         model.llm.beginList(request.options)
+        do {
+            try await request.prepare(on: model.llm)
+        } catch {
+            model.llm.endList(request.options)
+            throw error
+        }
+        let observers = request.prompts.map { _ in RequestObserver(metrics, request.parameters) }
         // What is refused is refused before there is a stream. Where a list has no room as a whole, the rest follows.
         var opened: [CompletionRequest.OutputStream] = []
         for index in request.prompts.indices.prefix(request.promptsAtOnce(on: model.llm)) {

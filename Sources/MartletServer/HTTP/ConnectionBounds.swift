@@ -33,6 +33,11 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     private var isReading = false
     private var closing: Scheduled<Void>?
     private var stalling: RepeatedTask?
+    /// All of an answer is written but its end, which waits until the system has taken the rest.
+    private var isEnding = false
+
+    /// Says so, as an outbound event. A client may stop reading where so little is left that the connection counts as writable.
+    struct AnswerIsWritten: Sendable {}
 
     init(_ metrics: ServerMetrics, _ logger: Logger) {
         self.metrics = metrics
@@ -59,6 +64,8 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
         case .body: break
         case .end:
             unanswered -= 1
+            isEnding = false
+            watch(context.channel)
             if isReading {
                 // Whoever sends it a byte at a time would keep the connection for ever.
                 let channel = context.channel
@@ -70,9 +77,26 @@ final class ConnectionBounds: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        stalling?.cancel()
-        if !context.channel.isWritable { stalling = Self.closeWhenStalled(context.channel) }
+        watch(context.channel)
         context.fireChannelWritabilityChanged()
+    }
+
+    func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        if event is AnswerIsWritten {
+            isEnding = true
+            watch(context.channel)
+        }
+        context.triggerUserOutboundEvent(event, promise: promise)
+    }
+
+    /// Looks at a client while something waits for it.
+    private func watch(_ channel: any Channel) {
+        if channel.isWritable, !isEnding {
+            stalling?.cancel()
+            stalling = nil
+        } else if stalling == nil {
+            stalling = Self.closeWhenStalled(channel)
+        }
     }
 
     /// Closes a connection whose client takes nothing. One that reads slowly may take as long as it likes.

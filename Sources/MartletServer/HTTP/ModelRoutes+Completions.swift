@@ -69,7 +69,9 @@ extension ModelRoutes {
     private func stream(
         _ request: CompletionRequest, _ events: any AnswerEvents, _ disconnection: Disconnection
     ) async throws -> Response {
-        let stream = try await CompletionStream(request, on: model, metrics: metrics) { disconnection.close() }
+        let stream = try await disconnection.run { [model, metrics] in
+            try await CompletionStream(request, on: model, metrics: metrics) { disconnection.close() }
+        }
         disconnection.onDisconnect { stream.cancel() }
         let first: CompletionStream.Event
         do {

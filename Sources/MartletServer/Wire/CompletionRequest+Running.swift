@@ -23,6 +23,8 @@ extension CompletionRequest {
         on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void,
         ended: @escaping @Sendable (Int, (any Error)?) -> Void = { _, _ in }
     ) async throws -> [Completion] {
+        llm.beginList(options)
+        defer { llm.endList(options) }
         try await prepare(on: llm)
         do {
             return try await answers(on: llm, observe: observe, ended: ended)
@@ -36,9 +38,7 @@ extension CompletionRequest {
         on llm: LLM, observe: @escaping @Sendable (Int, RequestOutput) -> Void,
         ended: @escaping @Sendable (Int, (any Error)?) -> Void
     ) async throws -> [Completion] {
-        llm.beginList(options)
-        defer { llm.endList(options) }
-        return try await forEachPrompt(on: llm, ended: ended) { index, stream in
+        try await forEachPrompt(on: llm, ended: ended) { index, stream in
             try await Completion.all(of: stream) { observe(index * parameters.n + $0.index, $0) }
         }.flatMap { $0 }
     }
