@@ -51,13 +51,12 @@ struct NumberRange {
         _ next: AutomatonBuilder.NodeID
     ) throws(GrammarError) -> AutomatonBuilder.NodeID {
         // A Double tells numbers of 15 digits apart; one of more might be read as the bound that it must not be.
-        let excludes = [lower, upper].contains { $0.map { !$0.isInclusive && !$0.value.isZero } ?? false }
-        var digits = Digits(
-            range: self, lower: lower, upper: upper, mostDigits: excludes ? Self.exactDigits : nil, next)
+        let excluded = [lower, upper].compactMap { $0 }.filter { !$0.isInclusive && !$0.value.isZero }
+        var digits = Digits(range: self, lower: lower, upper: upper, apartFrom: excluded, next)
         let node = try digits.magnitude(&builder)
-        guard excludes, node == builder.failure else { return node }
+        guard !excluded.isEmpty, node == builder.failure else { return node }
         // The bounds are nearer to each other than that.
-        digits = Digits(range: self, lower: lower, upper: upper, mostDigits: nil, next)
+        digits = Digits(range: self, lower: lower, upper: upper, apartFrom: [], next)
         return try digits.magnitude(&builder)
     }
 
@@ -67,19 +66,19 @@ struct NumberRange {
         let lower: NumberBound?
         let upper: NumberBound?
         let next: AutomatonBuilder.NodeID
-        /// Before and behind the point together; nil where it does not matter.
-        private let mostDigits: Int?
+        /// Bounds that no number may be read as.
+        private let excluded: [NumberBound]
         private let mostFractionDigits: Int
         private var known: [Key: AutomatonBuilder.NodeID] = [:]
 
         init(
-            range: NumberRange, lower: NumberBound?, upper: NumberBound?, mostDigits: Int?,
+            range: NumberRange, lower: NumberBound?, upper: NumberBound?, apartFrom excluded: [NumberBound],
             _ next: AutomatonBuilder.NodeID
         ) {
             self.range = range
             self.lower = lower
             self.upper = upper
-            self.mostDigits = mostDigits
+            self.excluded = excluded
             self.next = next
             let longest = [lower, upper].compactMap { $0?.value.fraction.count }.max() ?? 0
             mostFractionDigits = max(NumberRange.digits, longest + 1)
@@ -94,7 +93,10 @@ struct NumberRange {
                 let comparison = Comparison(
                     lower: digits.0.map { Self.compare(length, max($0.count, 1)) } ?? 1,
                     upper: digits.1.map { Self.compare(length, max($0.count, 1)) } ?? -1)
-                let most = mostDigits.map { max(0, min(mostFractionDigits, $0 - length)) } ?? mostFractionDigits
+                // Zeros behind the point of a number that is near a small bound are no digits of its own.
+                let most = excluded.reduce(mostFractionDigits) {
+                    max(0, min($0, NumberRange.exactDigits - min(length, $1.value.exponent)))
+                }
                 targets.append(
                     try integer(
                         Key(
