@@ -105,6 +105,9 @@ def agree(body, path):
     if path == "/v1/responses" and isinstance(body.get("text"), dict) and isinstance(body["text"].get("format"), dict):
         if body["text"]["format"].get("type") == "json_schema":
             body["text"]["format"]["schema"] = SCHEMA
+    output = body.get("output_config")
+    if path == "/v1/messages" and isinstance(output, dict) and isinstance(output.get("format"), dict):
+        output["format"]["schema"] = SCHEMA
     if isinstance(body.get("format"), (dict, bool)):
         body["format"] = SCHEMA
     agree_tools(body, path)
@@ -151,7 +154,7 @@ def agree_tools(body, path):
         elif "name" in choice:
             choice["name"] = name
     if choice in ("required", "any") or isinstance(choice, dict):
-        for field in STRUCTURES + ("format",):
+        for field in STRUCTURES + ("format", "output_config"):
             body.pop(field, None)
         if isinstance(body.get("text"), dict):
             body["text"].pop("format", None)

@@ -37,9 +37,9 @@ extension OpenAPI {
         "ResponsesAnswer": {"type": "object", "properties": {"id": {"type": "string", "pattern": "^resp_"}, "object": {"const": "response"}, "created_at": {"$ref": "#/components/schemas/Count"}, "status": {"enum": ["completed", "incomplete"]},
           "error": {"type": "null"}, "incomplete_details": {"type": ["object", "null"], "properties": {"reason": {"const": "max_output_tokens"}}, "required": ["reason"]}, "model": {"type": "string"},
           "output": {"type": "array", "minItems": 1, "items": {"anyOf": [
-            {"type": "object", "properties": {"type": {"const": "message"}, "id": {"type": "string"}, "status": {"const": "completed"}, "role": {"const": "assistant"}, "content": {"type": "array", "items": {"type": "object",
+            {"type": "object", "properties": {"type": {"const": "message"}, "id": {"type": "string"}, "status": {"enum": ["completed", "incomplete"]}, "role": {"const": "assistant"}, "content": {"type": "array", "items": {"type": "object",
               "properties": {"type": {"const": "output_text"}, "text": {"type": "string"}, "annotations": {"type": "array"}}, "required": ["type", "text", "annotations"]}}}, "required": ["type", "id", "status", "role", "content"]},
-            {"type": "object", "properties": {"type": {"const": "function_call"}, "id": {"type": "string"}, "call_id": {"type": "string"}, "name": {"type": "string"}, "arguments": {"type": "string"}, "status": {"const": "completed"}},
+            {"type": "object", "properties": {"type": {"const": "function_call"}, "id": {"type": "string"}, "call_id": {"type": "string"}, "name": {"type": "string"}, "arguments": {"type": "string"}, "status": {"enum": ["completed", "incomplete"]}},
               "required": ["type", "id", "call_id", "name", "arguments"]}]}},
           "usage": {"type": "object", "properties": {"input_tokens": {"$ref": "#/components/schemas/Count"}, "output_tokens": {"$ref": "#/components/schemas/Count"}, "total_tokens": {"$ref": "#/components/schemas/Count"}},
             "required": ["input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"]}}, "required": ["id", "object", "created_at", "status", "model", "output", "usage"]},

@@ -70,6 +70,8 @@ extension OpenAPI {
               {"type": "object", "properties": {"type": {"const": "json_object"}, "schema": {"anyOf": [\#(schema), {"type": "null"}]}, "json_schema": {"type": "null"}}, "required": ["type"], "additionalProperties": false},
               {"type": "object", "properties": {"type": {"const": "json_schema"}, "schema": {"type": "null"}, "json_schema": {"type": "object", "properties": {"name": {"type": ["string", "null"]},
                 "description": {"type": ["string", "null"]}, "strict": \#(flag), "schema": \#(schema)}, "required": ["schema"], "additionalProperties": false}}, "required": ["type", "json_schema"], "additionalProperties": false}]},
+            "SchemaFormat": {"type": "object", "properties": {"type": {"const": "json_schema"}, "name": {"type": ["string", "null"]}, "description": {"type": ["string", "null"]}, "strict": \#(flag), "schema": \#(schema)},
+              "required": ["type", "schema"], "additionalProperties": false},
             "Content": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"anyOf": [
               {"type": "object", "properties": {"type": {"enum": ["text", "input_text", "output_text"]}, "text": {"type": "string"}}, "required": ["type", "text"]}\#(image)]}}]},
             "Call": {"type": "object", "properties": {"id": {"type": ["string", "null"]}, "type": {"enum": ["function", null]}, "function": {"type": "object", "properties": {
@@ -115,8 +117,8 @@ extension OpenAPI {
             "Responses": {"type": "object", "properties": {"model": \#(model),
               "input": {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/ResponsesItem"}}]},
               "instructions": {"type": ["string", "null"]}, "max_output_tokens": \#(answerTokens), "stream": \#(flag), "temperature": \#(single), "top_p": \#(share), "seed": \#(integer64),
-              "text": {"type": ["object", "null"], "properties": {"format": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"enum": ["text", "json_object"]}}, "required": ["type"]},
-                {"type": "object", "properties": {"type": {"const": "json_schema"}, "name": {"type": ["string", "null"]}, "description": {"type": ["string", "null"]}, "strict": \#(flag), "schema": \#(schema)}, "required": ["type", "schema"]}]},
+              "text": {"type": ["object", "null"], "properties": {"format": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"enum": ["text", "json_object"]}}, "required": ["type"], "additionalProperties": false},
+                {"$ref": "#/components/schemas/SchemaFormat"}]},
                 "verbosity": {"enum": ["medium", null]}}, "additionalProperties": {"type": "null"}},
               "tools": {"type": ["array", "null"], "maxItems": \#(limits.tools), "items": {"$ref": "#/components/schemas/ResponsesTool"}},
               "tool_choice": {"anyOf": [{"enum": ["none", "auto", "required", null]}, {"type": "object", "properties": {"type": {"const": "function"}, "name": {"$ref": "#/components/schemas/FunctionName"}}, "required": ["type", "name"]}]},
@@ -140,7 +142,7 @@ extension OpenAPI {
               "messages": {"$ref": "#/components/schemas/AnthropicMessages"}, "system": {"anyOf": [{"$ref": "#/components/schemas/AnthropicTexts"}, {"type": "null"}]}, "stop_sequences": \#(texts),
               "stream": \#(flag), "temperature": \#(single), "top_p": \#(share), "top_k": \#(topK), "tools": {"$ref": "#/components/schemas/AnthropicTools"},
               "tool_choice": {"$ref": "#/components/schemas/AnthropicToolChoice"}, "thinking": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"const": "disabled"}}, "required": ["type"]}]},
-              "output_config": {"type": ["object", "null"], "properties": {"format": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"type": {"const": "json_schema"}, "schema": \#(schema)}, "required": ["type", "schema"]}]}}, "additionalProperties": {"type": "null"}},
+              "output_config": {"type": ["object", "null"], "properties": {"format": {"anyOf": [{"type": "null"}, {"$ref": "#/components/schemas/SchemaFormat"}]}}, "additionalProperties": {"type": "null"}},
               "metadata": {}, "service_tier": {}},
               "required": ["max_tokens", "messages"]},
             "CountTokens": {"type": "object", "properties": {"model": \#(model), "messages": {"$ref": "#/components/schemas/AnthropicMessages"},
