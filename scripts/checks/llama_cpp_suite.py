@@ -63,7 +63,9 @@ _utils.match_regex = lambda regex, text: _match(regex, text) if regex in _HELD e
 _utils.ServerPreset.load_all = staticmethod(lambda: None)
 _V1 = ("/chat/completions", "/completions", "/models", "/embeddings")
 _make_url = _utils.ServerProcess.make_url
-_utils.ServerProcess.make_url = lambda self, path, host=None: _make_url(self, "/v1" + path if path.startswith(_V1) else path, host)
+# llama-server's /health is 503 while the model is loaded, which is /ready here.
+_path = lambda path: "/ready" if path == "/health" else "/v1" + path if path.startswith(_V1) else path
+_utils.ServerProcess.make_url = lambda self, path, host=None: _make_url(self, _path(path), host)
 '''
 
 
